@@ -1,0 +1,51 @@
+# Everything sets itself up: `make run` and `make test` need Python 3.11 or newer, make and a package index, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+KAFKA := deploy/kafka/kafka
+KAFKA_DATA ?= $(CURDIR)/.wattloop/kafka
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check kafka kafka-stop test-kafka bench lock clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Wattloop needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Say which one with: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(READY) ## three demo factories on an embedded broker and history; Ctrl-C ends it
+	$(BIN)/wattloop run $(ARGS)
+
+test: $(READY) ## all tests, on the embedded broker and the embedded ClickHouse engine
+	$(BIN)/pytest $(ARGS)
+
+check: $(READY) ## formatting, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+kafka: ## start an Apache Kafka 4 on loopback (Java 17 and Maven needed)
+	$(KAFKA) start --data $(KAFKA_DATA)
+
+kafka-stop: ## stop it
+	$(KAFKA) stop --data $(KAFKA_DATA)
+
+test-kafka: $(READY) ## the integration tests on Apache Kafka 4 (Java 17 and Maven needed)
+	WATTLOOP_TEST_BROKER=apache $(BIN)/pytest -m integration tests/integration $(ARGS)
+
+bench: $(READY) ## measure the hot paths; prints figures, asserts nothing
+	$(BIN)/python -m bench $(ARGS)
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --group dev pyproject.toml -o requirements.lock
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) .wattloop .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
