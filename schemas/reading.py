@@ -1,0 +1,34 @@
+"""A reading: one sample of a meter's cumulative registers and power.
+
+On `meter.readings.v1` the field sends JSON objects (or NDJSON, or Arrow IPC batches) with the columns of `FIELD`;
+on `telemetry.v1` they travel as Arrow IPC batches of `TELEMETRY_ROWS`, with the place in the raw topic they came from.
+"""
+
+import polars as pl
+
+TIMESTAMP = pl.Datetime("ms", "UTC")
+
+# What the field may send. `site_id` may be left to the message key.
+FIELD: dict[str, pl.DataType] = {
+    "site_id": pl.String(),
+    "meter_id": pl.String(),
+    "ts": pl.Int64(),  # event time, ms since 1970 UTC
+    "import_kwh": pl.Float64(),  # cumulative register, as the meter shows it
+    "export_kwh": pl.Float64(),  # cumulative register, as the meter shows it
+    "power_kw": pl.Float64(),  # momentary power
+}
+
+# At least one of these must be there, else there is nothing to measure.
+MEASURES = ("import_kwh", "export_kwh", "power_kw")
+
+TELEMETRY_ROWS: dict[str, pl.DataType] = {
+    "tenant_id": pl.String(),
+    "site_id": pl.String(),
+    "meter_id": pl.String(),
+    "ts": TIMESTAMP,
+    "import_kwh": pl.Float64(),
+    "export_kwh": pl.Float64(),
+    "power_kw": pl.Float64(),
+    "raw_partition": pl.Int32(),
+    "raw_offset": pl.Int64(),
+}

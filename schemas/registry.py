@@ -1,0 +1,307 @@
+"""The registry: who is measured, where, by which meters, and what electricity costs there.
+
+The models say what one entry looks like; `schemas.registry_checks` says how entries must fit together, and
+`schemas.registry_files` reads them from YAML. Everything is immutable, so a site can be shared and hashed.
+"""
+
+import re
+from datetime import date
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from schemas.registry_checks import site_faults
+
+ID_RULE = "an id of 1 to 64 lower-case letters, digits, '.', '_' or '-', beginning with a letter or digit"
+INCONSISTENT_SITE = "inconsistent_site"
+
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_REGION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,8})*")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
+def _an_id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise PydanticCustomError("id", "expected {rule}", {"rule": ID_RULE})
+    return text
+
+
+def _a_region(text: str) -> str:
+    if not _REGION.fullmatch(text):
+        raise PydanticCustomError("region", "expected a region code such as CN-ZJ (ISO 3166-2)")
+    return text
+
+
+def _a_time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise PydanticCustomError("time_zone", "expected an IANA time zone such as Asia/Shanghai") from None
+    return text
+
+
+def _a_start(text: str) -> str:
+    if not _CLOCK.fullmatch(text):
+        raise PydanticCustomError("clock", "expected a time of day from '00:00' to '23:59'")
+    return text
+
+
+def _an_end(text: str) -> str:
+    if text != "24:00" and not _CLOCK.fullmatch(text):
+        raise PydanticCustomError("clock", "expected a time of day from '00:00' to '24:00'")
+    return text
+
+
+def _distinct_weekdays(weekdays: tuple[int, ...]) -> tuple[int, ...]:
+    if not weekdays or len(set(weekdays)) != len(weekdays):
+        raise PydanticCustomError("weekdays", "expected at least one weekday from 1 (Monday) to 7, none twice")
+    return weekdays
+
+
+def _ascending(prices: "tuple[EnergyPrice, ...]") -> "tuple[EnergyPrice, ...]":
+    for earlier, later in pairwise(prices):
+        if later.valid_from <= earlier.valid_from:
+            raise PydanticCustomError(
+                "ascending",
+                "{later} follows {earlier}; expected valid_from to ascend",
+                {"later": later.valid_from.isoformat(), "earlier": earlier.valid_from.isoformat()},
+            )
+    return prices
+
+
+Id = Annotated[str, AfterValidator(_an_id)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+Weekday = Annotated[int, Field(ge=1, le=7, strict=True)]
+
+
+class Entry(BaseModel):
+    """What every entry of the registry has in common: immutable, and no field it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tenant(Entry):
+    """An organisation; nobody sees the data of another one."""
+
+    id: Id
+    name: Name
+    name_zh: str = ""
+
+
+class MeterKind(StrEnum):
+    """What a meter stands for in the site's balance: load = import + generation - export."""
+
+    GRID = "grid"
+    GENERATION = "generation"
+    SUB_METER = "sub_meter"
+    HVAC = "hvac"
+
+
+class Meter(Entry):
+    """One electricity meter.
+
+    Parameters
+    ----------
+    id
+        Unique within the site.
+    kind
+        What it stands for in the site's balance.
+    parent
+        The meter above it; its consumption is part of the parent's.
+    rated_kw
+        Largest power the circuit can carry, in primary units. [kW]
+    multiplier
+        CT ratio times PT ratio, applied to registers and power.
+    interval_s
+        Usual time between two readings. [s]
+    equipment
+        The machine it feeds.
+    """
+
+    id: Id
+    kind: MeterKind
+    name: str = ""
+    parent: Id | None = None
+    rated_kw: Positive | None = None
+    multiplier: Positive = 1.0
+    interval_s: Annotated[int, Field(ge=1, le=86_400, strict=True)] = 60
+    equipment: Id | None = None
+
+
+class Equipment(Entry):
+    """A machine or a group of machines, e.g. kind `furnace`, `loom` or `compressor`."""
+
+    id: Id
+    name: Name
+    kind: Name
+
+
+class Zone(Entry):
+    """A part of a building with its own climate; `meter` measures its heating, ventilation and cooling."""
+
+    id: Id
+    name: Name
+    area_m2: Positive
+    meter: Id | None = None
+
+
+class Shift(Entry):
+    """A working shift in the site's local time.
+
+    Examples
+    --------
+    >>> night = Shift(name="night", weekdays=(1, 2, 3, 4, 5), start="22:00", end="06:00")
+    >>> night.start_min, night.end_min, night.over_midnight
+    (1320, 360, True)
+    """
+
+    name: Name
+    weekdays: Annotated[tuple[Weekday, ...], AfterValidator(_distinct_weekdays)]  # of its start, ISO 1 = Monday
+    start: Annotated[str, AfterValidator(_a_start)]
+    end: Annotated[str, AfterValidator(_an_end)]  # before the start means the next day
+
+    @property
+    def start_min(self) -> int:
+        """Start, in minutes after local midnight."""
+        return int(self.start[:2]) * 60 + int(self.start[3:])
+
+    @property
+    def end_min(self) -> int:
+        """End, in minutes after the local midnight of the day it ends on (1440 for 24:00)."""
+        return int(self.end[:2]) * 60 + int(self.end[3:])
+
+    @property
+    def over_midnight(self) -> bool:
+        """Whether it ends on the day after it started."""
+        return self.end_min < self.start_min
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> Self:
+        if self.start == self.end:
+            raise PydanticCustomError(
+                "empty_shift",
+                "starts and ends at {at}; a whole day is '00:00' to '24:00'",
+                {"at": self.start},
+            )
+        return self
+
+
+class EnergyPrice(Entry):
+    """The two parts of the energy price from a day on: price(period) = fixed part + ratio x floating base."""
+
+    valid_from: date  # in the site's local time
+    floating_base_cny_per_kwh: Price
+    fixed_part_cny_per_kwh: Price
+
+
+class Tariff(Entry):
+    """How a site pays: the time-of-use plan, and its own energy prices."""
+
+    plan: Id  # of the tariff reference data
+    voltage: Name = "1-10(20)kV"
+    prices: Annotated[tuple[EnergyPrice, ...], AfterValidator(_ascending)] = ()
+
+
+class Site(Entry):
+    """A factory or building, with everything that is measured in it.
+
+    Examples
+    --------
+    >>> mill = Site(
+    ...     id="mill", tenant="demo", name="Mill", region="CN-ZJ", time_zone="Asia/Shanghai",
+    ...     tariff=Tariff(plan="cn-zj-large-industry"),
+    ...     meters=(Meter(id="main", kind=MeterKind.GRID),
+    ...             Meter(id="press", kind=MeterKind.SUB_METER, parent="main")),
+    ... )
+    >>> mill.meter("press").parent, [meter.id for meter in mill.grid_meters], mill.children("main")[0].id
+    ('main', ['main'], 'press')
+    """
+
+    id: Id
+    tenant: Id
+    name: Name
+    name_zh: str = ""
+    region: Annotated[str, AfterValidator(_a_region)]
+    time_zone: Annotated[str, AfterValidator(_a_time_zone)]
+    tariff: Tariff
+    shifts: tuple[Shift, ...] = ()
+    meters: tuple[Meter, ...]
+    equipment: tuple[Equipment, ...] = ()
+    zones: tuple[Zone, ...] = ()
+
+    @property
+    def zone_info(self) -> ZoneInfo:
+        """The site's time zone."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def grid_meters(self) -> tuple[Meter, ...]:
+        """The meters at the connection to the grid: what is paid for and what emits."""
+        return tuple(meter for meter in self.meters if meter.kind is MeterKind.GRID)
+
+    def meter(self, meter_id: str) -> Meter:
+        """Return the meter with this id.
+
+        Raises
+        ------
+        KeyError
+            If the site has no such meter.
+        """
+        for meter in self.meters:
+            if meter.id == meter_id:
+                return meter
+        raise KeyError(meter_id)
+
+    def children(self, meter_id: str) -> tuple[Meter, ...]:
+        """Return the meters directly below this one."""
+        return tuple(meter for meter in self.meters if meter.parent == meter_id)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        faults = [fault.text for fault in site_faults(self.model_dump(mode="json"))]
+        if faults:
+            raise PydanticCustomError(INCONSISTENT_SITE, "{faults}", {"faults": "; ".join(faults)})
+        return self
+
+
+class Registry(Entry):
+    """All tenants and sites of a deployment."""
+
+    tenants: tuple[Tenant, ...] = ()
+    sites: tuple[Site, ...] = ()
+
+    def site(self, site_id: str) -> Site:
+        """Return the site with this id.
+
+        Raises
+        ------
+        KeyError
+            If there is no such site.
+        """
+        for site in self.sites:
+            if site.id == site_id:
+                return site
+        raise KeyError(site_id)
+
+    def tenant(self, tenant_id: str) -> Tenant:
+        """Return the tenant with this id.
+
+        Raises
+        ------
+        KeyError
+            If there is no such tenant.
+        """
+        for tenant in self.tenants:
+            if tenant.id == tenant_id:
+                return tenant
+        raise KeyError(tenant_id)
+
+    def sites_of(self, tenant_id: str) -> tuple[Site, ...]:
+        """Return the sites of one tenant."""
+        return tuple(site for site in self.sites if site.tenant == tenant_id)

@@ -1,0 +1,174 @@
+"""How the entries of a registry must fit together.
+
+The checks work on plain data as it was written, so they find what they can even where single entries are
+wrong: a file with ten mistakes is reported in one go.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that does not fit, and the place in the data where it shows."""
+
+    location: Location
+    text: str
+    rests_on: str = ""  # a field below the place; where that is wrong itself, the fault says nothing new
+
+
+def site_faults(site: object) -> Iterator[Fault]:
+    """Yield what does not fit within one site.
+
+    Parameters
+    ----------
+    site
+        A site as plain data: mappings, lists and scalars.
+
+    Examples
+    --------
+    >>> main = {"id": "main", "kind": "grid"}
+    >>> site = {"meters": [main, {"id": "press", "kind": "sub_meter", "parent": "mian"}]}
+    >>> [(fault.location, fault.text) for fault in site_faults(site)]
+    [(('meters', 1, 'parent'), "there is no meter 'mian' at this site; did you mean 'main'?")]
+    """
+    for kind in ("meters", "equipment", "zones"):
+        yield from _repeated(kind, _ids(site, kind), "at this site")
+    meters = _ids(site, "meters")
+    machines = _ids(site, "equipment")
+    yield from _dangling(site, "meters", "parent", "meter", meters)
+    yield from _dangling(site, "meters", "equipment", "equipment", machines)
+    yield from _dangling(site, "zones", "meter", "meter", meters)
+    yield from _cycles(site)
+    yield from _grid_meters(site)
+
+
+def registry_faults(registry: object, known_regions: Collection[str], known_plans: Collection[str]) -> Iterator[Fault]:
+    """Yield what does not fit across a whole registry, the faults within each site included.
+
+    Parameters
+    ----------
+    registry
+        The registry as plain data: mappings, lists and scalars.
+    known_regions
+        Region codes of the reference data.
+    known_plans
+        Tariff plans of the reference data.
+    """
+    tenants = _ids(registry, "tenants")
+    yield from _repeated("tenants", tenants, "in this registry")
+    yield from _repeated("sites", _ids(registry, "sites"), "in this registry")
+    yield from _dangling(registry, "sites", "tenant", "tenant", tenants, where="in this registry")
+    for index, site in _entries(registry, "sites"):
+        yield from _unknown(site, ("region",), known_regions, "a region of the reference data", index)
+        yield from _unknown(site, ("tariff", "plan"), known_plans, "a tariff plan of the reference data", index)
+        for fault in site_faults(site):
+            yield replace(fault, location=("sites", index, *fault.location))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint to the closest known word, or nothing when none is close.
+
+    Examples
+    --------
+    >>> did_you_mean("mulitplier", ["multiplier", "parent"])
+    "; did you mean 'multiplier'?"
+    >>> did_you_mean("colour", ["multiplier", "parent"])
+    ''
+    """
+    close = get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _entries(holder: object, field: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    listed = holder.get(field) if isinstance(holder, Mapping) else None
+    if isinstance(listed, list | tuple):
+        for index, entry in enumerate(listed):
+            if isinstance(entry, Mapping):
+                yield index, entry
+
+
+def _ids(holder: object, field: str) -> list[tuple[int, str]]:
+    named = ((index, entry.get("id")) for index, entry in _entries(holder, field))
+    return [(index, name) for index, name in named if isinstance(name, str)]
+
+
+def _repeated(field: str, ids: list[tuple[int, str]], where: str) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for index, name in ids:
+        if name in seen:
+            yield Fault((field, index, "id"), f"'{name}' is used twice {where}; expected ids to be unique")
+        seen.add(name)
+
+
+def _dangling(
+    holder: object,
+    field: str,
+    reference: str,
+    target: str,
+    targets: list[tuple[int, str]],
+    *,
+    where: str = "at this site",
+) -> Iterator[Fault]:
+    known = {name for _, name in targets}
+    for index, entry in _entries(holder, field):
+        name = entry.get(reference)
+        if isinstance(name, str) and name not in known:
+            hint = did_you_mean(name, sorted(known)) or f"; expected the id of {_with_article(target)}"
+            yield Fault((field, index, reference), f"there is no {target} '{name}' {where}{hint}")
+
+
+def _with_article(noun: str) -> str:
+    return "a piece of equipment" if noun == "equipment" else f"a {noun}"
+
+
+def _cycles(site: object) -> Iterator[Fault]:
+    parents: dict[str, str] = {}
+    places: dict[str, int] = {}
+    for index, meter in _entries(site, "meters"):
+        name, parent = meter.get("id"), meter.get("parent")
+        if isinstance(name, str) and isinstance(parent, str):
+            parents[name] = parent
+            places[name] = index
+    reported: set[str] = set()
+    for start in parents:
+        chain = [start]
+        while (above := parents.get(chain[-1])) is not None and above not in chain:
+            chain.append(above)
+        if above == start and start not in reported:
+            reported.update(chain)
+            circle = " -> ".join([*chain, start])
+            yield Fault(
+                ("meters", places[start], "parent"),
+                f"the meters go in a circle ({circle}); expected a tree with a grid meter on top",
+            )
+
+
+def _grid_meters(site: object) -> Iterator[Fault]:
+    listed = site.get("meters") if isinstance(site, Mapping) else None
+    if not isinstance(listed, list | tuple):
+        return
+    grid = [(index, meter) for index, meter in _entries(site, "meters") if meter.get("kind") == "grid"]
+    if not grid:
+        text = "no meter is of kind 'grid'; expected at least one: it is what the site pays for"
+        yield Fault(("meters",), text, rests_on="kind")
+    for index, meter in grid:
+        if meter.get("parent") is not None:
+            yield Fault(
+                ("meters", index, "parent"),
+                "a grid meter has no parent, or its energy counts twice; expected kind 'sub_meter'",
+            )
+
+
+def _unknown(
+    site: Mapping[str, object], path: tuple[str, ...], known: Collection[str], expected: str, index: int
+) -> Iterator[Fault]:
+    value: object = site
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if isinstance(value, str) and value not in known:
+        hint = did_you_mean(value, sorted(known))
+        yield Fault(("sites", index, *path), f"'{value}' is not known; expected {expected}{hint}")

@@ -1,0 +1,29 @@
+"""Why a reading or message was not taken: the reason slugs of dead letters, in one place."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Reason of a dead letter; a downstream contract, so slugs never change their meaning."""
+
+    UNDECODABLE = "undecodable"  # not JSON, NDJSON or Arrow IPC, or not an object
+    MISSING_FIELD = "missing_field"  # no site, meter, ts, or nothing measured
+    WRONG_TYPE = "wrong_type"  # a field of another type than the contract's
+    NOT_FINITE = "not_finite"  # NaN or infinite
+    UNKNOWN_METER = "unknown_meter"  # not in the registry
+    FUTURE_TIMESTAMP = "future_timestamp"  # later than arrival plus the allowance
+    TOO_OLD = "too_old"  # older than arrival minus the allowance
+    LATE = "late"  # its window was already closed
+    REGISTER_DECREASED = "register_decreased"  # a cumulative register went back
+
+
+# Headers of a message on dead-letters.v1, all UTF-8.
+HEADER_REASON = "dlq_reason"
+HEADER_DETAIL = "dlq_detail"  # what was expected, in words
+HEADER_STAGE = "dlq_stage"  # ingest | metering
+HEADER_TOPIC = "dlq_topic"  # where the bytes were read
+HEADER_PARTITION = "dlq_partition"
+HEADER_OFFSET = "dlq_offset"
+HEADER_INDEX = "dlq_index"  # position within that message, 0 for a message of one reading
+HEADER_TIMESTAMP = "dlq_timestamp"  # arrival, ms UTC
+HEADER_CONTENT_TYPE = "content-type"

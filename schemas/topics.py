@@ -1,0 +1,94 @@
+"""The catalogue of topics: every arrow in the picture of `docs/architecture.md`, and who may read it.
+
+Everything that names a topic takes it from here: the topology, the sinks, `wattloop topics` and the tests.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+DAY_MS = 86_400_000
+MIB = 1 << 20
+
+
+class Encoding(StrEnum):
+    """What the value of a message holds."""
+
+    FIELD = "field"  # JSON, NDJSON or Arrow IPC, said by the `content-type` header
+    BATCH = "batch"  # Arrow IPC stream (lz4) or a control record, said by the `kind` header
+    JSON = "json"  # one flat JSON object
+    ORIGINAL = "original"  # the bytes as they came
+
+
+class Cleanup(StrEnum):
+    """How the broker ages a topic."""
+
+    DELETE = "delete"
+    COMPACT = "compact"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the catalogue.
+
+    Parameters
+    ----------
+    name
+        Name without the configurable prefix, ending in its major version.
+    key
+        What the message key is (an UTF-8 string), or `partition` where the partition is chosen explicitly.
+    encoding
+        What the value holds.
+    retention_ms
+        How long the broker keeps messages; None = by size only. Ignored for compacted topics. [ms]
+    retention_bytes
+        How much the broker keeps of a partition; None = by time only. [byte]
+    cleanup
+        Internal topics are never compacted: contiguous offsets are what exactness rests on.
+    broker_timestamp
+        The broker stamps the arrival (LogAppendTime), so arrival is the same however often a message is read.
+    single_partition
+        Small configuration topics have one partition; every other topic has the configured number.
+    max_message_bytes
+        Largest message the broker takes; a dead letter must hold the largest raw message and its headers. [byte]
+    """
+
+    name: str
+    key: str
+    encoding: Encoding
+    retention_ms: int | None = 7 * DAY_MS
+    retention_bytes: int | None = None
+    cleanup: Cleanup = Cleanup.DELETE
+    broker_timestamp: bool = False
+    single_partition: bool = False
+    max_message_bytes: int = MIB
+
+    def partitions(self, configured: int) -> int:
+        """Return the partition count for a deployment with `configured` partitions."""
+        return 1 if self.single_partition else configured
+
+
+METER_READINGS = Topic("meter.readings.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
+TELEMETRY = Topic("telemetry.v1", "partition", Encoding.BATCH, max_message_bytes=4 * MIB)
+ENERGY = Topic("energy.v1", "partition", Encoding.BATCH, max_message_bytes=4 * MIB)
+# Their record timestamps are event time, and brokers age by record timestamp: a month replayed from an archive would be
+# deleted before anyone has read it. So these topics are kept by size.
+EMISSIONS = Topic("emissions.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=1024 * MIB)
+SITE_LIVE = Topic("site.live.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
+DEAD_LETTERS = Topic(
+    "dead-letters.v1", "original key", Encoding.ORIGINAL, retention_ms=30 * DAY_MS, max_message_bytes=2 * MIB
+)
+REGISTRY = Topic(
+    "registry.v1", "id", Encoding.JSON, cleanup=Cleanup.COMPACT, broker_timestamp=True, single_partition=True
+)
+
+CATALOGUE: tuple[Topic, ...] = (
+    METER_READINGS,
+    TELEMETRY,
+    ENERGY,
+    EMISSIONS,
+    SITE_LIVE,
+    DEAD_LETTERS,
+    REGISTRY,
+)
+
+BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}
