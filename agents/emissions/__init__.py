@@ -1,0 +1,1 @@
+"""Emissions: every closed window becomes the carbon it caused and the money it cost."""

@@ -1,0 +1,250 @@
+"""Emissions: every site's minutes become carbon and money, and its live figures.
+
+Reads    energy.v1      closed windows, live state, site records and ticks of one partition
+Yields   emissions.v1   one record per site and minute, when all its grid meters reported it or waited long enough
+         site.live.v1   one record per site that moved, at most one per tick
+State    per site: record, totals of the day and month, live figures of its grid meters, minutes that wait for a meter
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+
+from agents.emissions import minutes
+from agents.emissions.pricing import Pricing, Reference
+from agents.emissions.totals import LiveMeter, SiteState
+from schemas.emission import EMISSION_RECORD, LIVE_RECORD
+from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
+from schemas.registry import MeterKind
+from schemas.topics import EMISSIONS, SITE_LIVE
+from schemas.window import WINDOW_MS, WINDOW_S
+
+# A minute is sent without a silent meter after this much arrival time; the meter's share follows as a revision.
+HOLD_MS = 120_000
+
+
+class Emissions:
+    """Emissions of one partition.
+
+    Parameters
+    ----------
+    reference
+        Emission factors and tariff plans, with their version.
+    """
+
+    def __init__(self, reference: Reference) -> None:
+        self._version = reference.version
+        self._pricing = Pricing(reference)
+        self._plans = reference.plans
+        self._states: dict[str, SiteState] = {}
+        self._learnt = True
+        self._waiting = minutes.EMPTY
+        self._fresh: list[pl.DataFrame] = []
+        self._moved: set[str] = set()
+        self._changed: set[str] = set()
+
+    def step(self, message: Message) -> Outcome:
+        """Take windows, live state, a site record or a tick; records are sent at ticks only."""
+        if message.kind is Kind.WINDOWS and message.rows is not None:
+            return self._take(self._of_known_sites(message.rows), message.arrived_at)
+        if message.kind is Kind.LIVE and message.rows is not None:
+            return self._move(self._of_known_sites(message.rows))
+        if message.kind is Kind.SITE and message.record is not None:
+            return self._configure(message.record)
+        if message.kind is Kind.TICK:
+            return self._tick(message.arrived_at)
+        raise ValueError(f"emissions takes windows, live state, site records and ticks, not {message.kind}")
+
+    def changed(self) -> Iterable[str]:
+        """Return the sites to snapshot."""
+        return self._changed
+
+    def snapshot(self) -> Mapping[str, bytes]:
+        """Return the state of the changed sites; what came after the last tick is in it as it came."""
+        sites = sorted(self._changed)
+        waiting = _by_site(self._waiting, sites)
+        fresh = _by_site(pl.concat([pl.DataFrame(schema=minutes.WINDOWS), *self._fresh]), sites)
+        taken = {}
+        for site in sites:
+            state = self._states[site].to_json()
+            state |= {
+                "waiting": waiting.get(site, []),
+                "fresh": fresh.get(site, []),
+                "moved": site in self._moved,
+            }
+            taken[site] = json.dumps(state).encode()
+        self._changed.clear()
+        return taken
+
+    def restore(self, snapshots: Mapping[str, bytes]) -> None:
+        """Take over these sites."""
+        waiting: list[list[object]] = []
+        fresh: list[list[object]] = []
+        self._moved.difference_update(snapshots)
+        for site, packed in snapshots.items():
+            text = packed.decode()
+            self._states[site] = SiteState.from_json(text)
+            found = json.loads(text)
+            waiting.extend(found["waiting"])
+            fresh.extend(found["fresh"])
+            if found["moved"]:
+                self._moved.add(site)
+        others = ~pl.col("site_id").is_in(list(snapshots))
+        self._waiting = pl.concat(
+            [self._waiting.filter(others), pl.DataFrame(waiting, schema=minutes.MINUTES, orient="row")]
+        )
+        self._fresh = [rows.filter(others) for rows in self._fresh]
+        self._fresh.append(pl.DataFrame(fresh, schema=minutes.WINDOWS, orient="row"))
+        self._learnt = False
+
+    def _configure(self, record: SiteRecord) -> Outcome:
+        if record.site.tariff.plan not in self._plans:
+            raise ValueError(
+                f"site {record.site.id}: tariff plan {record.site.tariff.plan} is not in the reference data"
+            )
+        held = self._states.get(record.site.id)
+        if held is None:
+            self._states[record.site.id] = SiteState(record)
+        elif held.record.revision < record.revision:
+            held.configure(record)
+        else:
+            return NOTHING
+        self._learnt = False
+        self._changed.add(record.site.id)
+        return NOTHING
+
+    def _of_known_sites(self, rows: pl.DataFrame) -> pl.DataFrame:
+        unknown = set(rows["site_id"].unique()) - self._states.keys()
+        if unknown:
+            raise ValueError(f"no site record came before the data of {sorted(unknown)[:3]}")
+        return rows
+
+    def _take(self, windows: pl.DataFrame, arrived_at: int) -> Outcome:
+        grid = minutes.of_grid(windows, arrived_at)
+        self._fresh.append(grid)
+        self._changed.update(grid["site_id"].unique())
+        return NOTHING
+
+    def _move(self, rows: pl.DataFrame) -> Outcome:
+        grid = rows.filter(pl.col("meter_kind") == MeterKind.GRID.value)
+        columns = ["site_id", "meter_id", pl.col("ts").dt.epoch("ms"), "power_kw", "open_import_kwh"]
+        for site, meter, ts, newest_kw, open_kwh in grid.select(columns).iter_rows():
+            live = self._states[site].live
+            # A window that closed by waiting says nothing new about power.
+            power_kw = live[meter].power_kw if newest_kw is None and meter in live else newest_kw
+            live[meter] = LiveMeter(ts, power_kw, open_kwh)
+            self._moved.add(site)
+        self._changed |= self._moved
+        return NOTHING
+
+    def _tick(self, arrived_at: int) -> Outcome:
+        outputs = []
+        if not self._learnt:
+            self._pricing.learn(state.record.site for state in self._states.values())
+            self._learnt = True
+        if self._fresh:
+            fresh, self._fresh = minutes.added_up(pl.concat(self._fresh)), []
+            if not fresh.is_empty():
+                self._changed.update(fresh["site_id"].unique())
+                self._settle(fresh)
+                self._waiting = minutes.gathered(self._waiting, fresh)
+        if self._waiting["fresh"].any():
+            ready = self._ready(arrived_at)
+            if not ready.is_empty():
+                outputs.append(Output(EMISSIONS, rows=ready))
+        if self._moved:
+            outputs.append(Output(SITE_LIVE, rows=self._live(arrived_at)))
+            self._changed |= self._moved
+            self._moved.clear()
+        return Outcome(outputs)
+
+    def _settle(self, fresh: pl.DataFrame) -> None:
+        """Add what was closed to the totals of its local day."""
+        priced = self._pricing.priced(fresh)
+        unknown_kg, unknown_cny = pl.col("emitted_kg").is_null(), pl.col("cost_cny").is_null()
+        imported = pl.col("import_kwh").is_not_null()
+        days = (
+            priced.group_by("site_id", "local_day")
+            .agg(
+                pl.col("import_kwh").sum(),
+                kg=pl.when((unknown_kg & imported).any()).then(None).otherwise(pl.col("emitted_kg").sum()),
+                cny=pl.when((unknown_cny & imported).any()).then(None).otherwise(pl.col("cost_cny").sum()),
+                until=minutes.end_of(pl.col("window_start").max()),
+            )
+            .sort("site_id", "local_day")
+        )
+        for site, day, kwh, kg, cny, until in days.iter_rows():
+            self._states[site].settle(day, kwh, kg, cny, until)
+            self._moved.add(site)
+
+    def _ready(self, arrived_at: int) -> pl.DataFrame:
+        """Take the minutes that can be sent: complete ones, and those that waited long enough for a meter."""
+        counted = self._pricing.with_grid_meters(self._waiting)
+        missing = pl.col("grid_meters") - pl.col("meters")
+        waited = arrived_at - pl.col("waiting_since") > HOLD_MS
+        due = pl.col("fresh") & ((missing <= 0) | waited)
+        ready = counted.filter(due)
+        if ready.is_empty():
+            return ready
+        sites = ready["site_id"].unique()
+        self._changed.update(sites)
+        theirs = pl.col("site_id").is_in(sites.to_list())
+        sent = minutes.still_waiting(
+            counted.filter(theirs & (missing > 0))
+            .with_columns(revision=pl.col("revision") + due.cast(pl.Int32), fresh=pl.col("fresh") & ~due)
+            .select(*minutes.MINUTES)
+        )
+        # The others stay as they are: what changes unsaid is not in the next snapshot.
+        self._waiting = pl.concat([self._waiting.filter(~theirs), sent])
+        return (
+            self._pricing.priced(ready)
+            .sort("site_id", "window_start")
+            .with_columns(
+                ts=pl.col("window_start"),
+                window_s=pl.lit(WINDOW_S, pl.Int32),
+                quality=minutes.quality_name(),
+                meters_missing=missing.clip(lower_bound=0),
+                reference_version=pl.lit(self._version),
+                id=pl.format("emissions/{}/{}/{}", "site_id", "window_start", "revision"),
+            )
+            .select(*EMISSION_RECORD)
+        )
+
+    def _live(self, arrived_at: int) -> pl.DataFrame:
+        rows = []
+        for site in sorted(self._moved):
+            state = self._states[site]
+            newest = max((one.ts for one in state.live.values()), default=state.settled_until)
+            powers = [one.power_kw for one in state.live.values() if one.power_kw is not None]
+            opens = [one.open_kwh for one in state.live.values() if one.open_kwh is not None]
+            rows.append(
+                {
+                    "id": f"site.live/{site}/{arrived_at}",
+                    "tenant_id": state.record.site.tenant,
+                    "site_id": site,
+                    "ts": newest,
+                    "window_start": newest // WINDOW_MS * WINDOW_MS,
+                    "power_kw": sum(powers) if powers else None,
+                    # What one meter delivers never lowers what another one draws. Energy of one hour:
+                    "import_kwh": sum(max(0.0, kw) for kw in powers) if powers else None,
+                    "day": state.day or None,
+                    "today_kwh": state.today.kwh,
+                    "today_kg": state.today.kg,
+                    "today_cny": state.today.cny,
+                    "month_kwh": state.month.kwh,
+                    "month_kg": state.month.kg,
+                    "month_cny": state.month.cny,
+                    "settled_until": state.settled_until,
+                    "open_kwh": sum(opens) if opens else None,
+                }
+            )
+        known = {name: kind for name, kind in LIVE_RECORD.items() if name not in ("kg_per_h", "cny_per_h", "period")}
+        frame = pl.DataFrame(rows, schema={**known, "window_start": pl.Int64(), "import_kwh": pl.Float64()})
+        priced = self._pricing.priced(frame)
+        return priced.rename({"emitted_kg": "kg_per_h", "cost_cny": "cny_per_h"}).select(*LIVE_RECORD)
+
+
+def _by_site(rows: pl.DataFrame, sites: list[str]) -> dict[str, list[list[object]]]:
+    mine = rows.filter(pl.col("site_id").is_in(sites)).partition_by("site_id", as_dict=True)
+    return {str(key[0]): [list(row) for row in own.iter_rows()] for key, own in mine.items()}

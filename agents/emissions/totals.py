@@ -1,0 +1,96 @@
+"""What emissions remember of one site: running totals, the newest live figures, minutes that wait for a meter."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import date
+
+from schemas.flow import SiteRecord
+from schemas.registry import Site
+
+
+@dataclass(slots=True)
+class Sum:
+    """Energy, carbon and money of a period; carbon or money is unknown (None) once a part of it is.
+
+    Examples
+    --------
+    >>> total = Sum()
+    >>> total.add(2.0, 1.0, None); total.add(3.0, 1.5, 2.0)
+    >>> total
+    Sum(kwh=5.0, kg=2.5, cny=None)
+    """
+
+    kwh: float = 0.0
+    kg: float | None = 0.0
+    cny: float | None = 0.0
+
+    def add(self, kwh: float, kg: float | None, cny: float | None) -> None:
+        """Add a part."""
+        self.kwh += kwh
+        self.kg = None if self.kg is None or kg is None else self.kg + kg
+        self.cny = None if self.cny is None or cny is None else self.cny + cny
+
+
+@dataclass(slots=True)
+class LiveMeter:
+    """Newest figures of one grid meter."""
+
+    ts: int
+    power_kw: float | None
+    open_kwh: float | None
+
+
+@dataclass(slots=True)
+class SiteState:
+    """Totals of the newest local day and its month, and the live figures of the site's grid meters."""
+
+    record: SiteRecord
+    day: str = ""  # ISO 8601
+    today: Sum = field(default_factory=Sum)
+    month: Sum = field(default_factory=Sum)
+    settled_until: int = 0
+    live: dict[str, LiveMeter] = field(default_factory=dict)
+
+    def settle(self, day: date, kwh: float, kg: float | None, cny: float | None, until: int) -> None:
+        """Add closed windows of a local day; a newer day or month starts new totals."""
+        name = day.isoformat()
+        if name > self.day:
+            if name[:7] != self.day[:7]:
+                self.month = Sum()
+            self.day, self.today = name, Sum()
+        if name == self.day:
+            self.today.add(kwh, kg, cny)
+        if name[:7] == self.day[:7]:
+            self.month.add(kwh, kg, cny)
+        self.settled_until = max(self.settled_until, until)
+
+    def configure(self, record: SiteRecord) -> None:
+        """Take over a newer record; a meter that is no longer at the grid connection counts no more."""
+        self.record = record
+        grid = {meter.id for meter in record.site.grid_meters}
+        self.live = {meter: one for meter, one in self.live.items() if meter in grid}
+
+    def to_json(self) -> dict[str, object]:
+        """Return the state as plain values."""
+        return {
+            "revision": self.record.revision,
+            "site": self.record.site.model_dump(mode="json"),
+            "day": self.day,
+            "today": asdict(self.today),
+            "month": asdict(self.month),
+            "settled_until": self.settled_until,
+            "live": {meter: [one.ts, one.power_kw, one.open_kwh] for meter, one in self.live.items()},
+        }
+
+    @classmethod
+    def from_json(cls, text: str) -> "SiteState":
+        """Take over what `to_json` gave."""
+        found = json.loads(text)
+        return cls(
+            SiteRecord(Site.model_validate(found["site"]), found["revision"]),
+            found["day"],
+            Sum(**found["today"]),
+            Sum(**found["month"]),
+            found["settled_until"],
+            {meter: LiveMeter(*one) for meter, one in found["live"].items()},
+        )

@@ -1,0 +1,1 @@
+"""Metering: readings become the energy of fixed windows."""

@@ -1,0 +1,109 @@
+"""Energy between two readings of a meter: plain arithmetic, for a number and for a column alike."""
+
+from typing import TypeVar
+
+import polars as pl
+
+Quantity = TypeVar("Quantity", float, pl.Expr)
+
+MS_PER_HOUR = 3_600_000
+
+
+def register_at(first_kwh: Quantity, last_kwh: Quantity, share: Quantity) -> Quantity:
+    """Cumulative register at a moment between two readings, energy taken as evenly spread.
+
+    Parameters
+    ----------
+    first_kwh, last_kwh
+        Register at the earlier and the later reading. [kWh]
+    share
+        Elapsed part of the time between them, 0 to 1. [-]
+
+    Returns
+    -------
+    Quantity
+        The register at that moment; the parts before and after it add up to the whole. [kWh]
+
+    Examples
+    --------
+    >>> register_at(100.0, 104.0, 0.25)
+    101.0
+    """
+    return first_kwh + (last_kwh - first_kwh) * share
+
+
+def share_of_energy(energy_kwh: Quantity, part_ms: Quantity, whole_ms: Quantity) -> Quantity:
+    """Part of a known energy that falls into a part of its time, spread evenly.
+
+    Parameters
+    ----------
+    energy_kwh
+        Energy of the whole time. [kWh]
+    part_ms, whole_ms
+        Length of the part and of the whole. [ms]
+
+    Returns
+    -------
+    Quantity
+        Energy of the part. [kWh]
+
+    Examples
+    --------
+    >>> share_of_energy(3.0, 20_000, 60_000)
+    1.0
+    """
+    return energy_kwh * part_ms / whole_ms
+
+
+def trapezoid_kwh(first_kw: Quantity, last_kw: Quantity, duration_ms: Quantity) -> Quantity:
+    """Energy between two samples of power, power taken as changing evenly (trapezoidal rule).
+
+    Parameters
+    ----------
+    first_kw, last_kw
+        Momentary power at both ends. [kW]
+    duration_ms
+        Time between the samples. [ms]
+
+    Returns
+    -------
+    Quantity
+        Energy. [kWh]
+
+    Examples
+    --------
+    >>> trapezoid_kwh(10.0, 20.0, 240_000)  # a mean of 15 kW for four minutes
+    1.0
+    """
+    return (first_kw + last_kw) / 2 * duration_ms / MS_PER_HOUR
+
+
+def drawn_kwh(first_kw: pl.Expr, last_kw: pl.Expr, duration_ms: pl.Expr) -> pl.Expr:
+    """Energy drawn between two samples of power that may change its direction: what lies above zero, exactly.
+
+    Cut anywhere, the parts add up to the whole. What was delivered is `drawn_kwh` of the negated samples.
+
+    Parameters
+    ----------
+    first_kw, last_kw
+        Momentary power at both ends, negative when it flows out; taken as changing evenly. [kW]
+    duration_ms
+        Time between the samples. [ms]
+
+    Returns
+    -------
+    pl.Expr
+        Energy, not negative. [kWh]
+
+    Examples
+    --------
+    >>> four_minutes = pl.lit(240_000)
+    >>> pl.select(a=drawn_kwh(pl.lit(10.0), pl.lit(20.0), four_minutes)).item()
+    1.0
+    >>> pl.select(a=drawn_kwh(pl.lit(-30.0), pl.lit(30.0), four_minutes)).item()  # two minutes, a mean of 15 kW
+    0.5
+    """
+    turns = (first_kw * last_kw) < 0
+    top_kw = pl.max_horizontal(first_kw, last_kw)
+    above = top_kw * top_kw / (2 * (last_kw - first_kw).abs()) * duration_ms / MS_PER_HOUR
+    return pl.when(turns).then(above).otherwise(trapezoid_kwh(first_kw, last_kw, duration_ms).clip(lower_bound=0))
