@@ -1,0 +1,161 @@
+"""Messages to rows: what each table takes from its topic.
+
+A decoder is given messages of one partition in the order of the log and returns the rows of its table with
+`topic_offset` and the origin columns. Control records and other kinds give no rows. What cannot be decoded is
+a bug of ours, since only Wattloop writes these topics, and is raised with its place.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import polars as pl
+
+from schemas.emission import EMISSION_RECORD
+from schemas.flow import HEADER_KIND, HEADER_ORIGIN, Kind
+from schemas.reading import MEASURES, TELEMETRY_ROWS, TIMESTAMP
+from schemas.topics import EMISSIONS, ENERGY, TELEMETRY
+from schemas.window import WINDOW_ROWS
+from sinks.clickhouse.origins import INDEX, MESSAGE, OFFSET, SOURCE
+from sinks.clickhouse.records import Record, Source
+
+_EMISSION_REQUIRED = (
+    "id",
+    "tenant_id",
+    "site_id",
+    "ts",
+    "window_s",
+    "quality",
+    "meters",
+    "meters_missing",
+    "revision",
+)
+
+Decoder = Callable[[Source, Sequence[Record]], pl.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """A table and how it is filled.
+
+    Parameters
+    ----------
+    topic
+        Name of the topic in the catalogue.
+    table
+        Name of the table.
+    time_column
+        Event time; its month is the table partition.
+    columns
+        Columns the decoder fills.
+    decode
+        Makes the rows.
+    """
+
+    topic: str
+    table: str
+    time_column: str
+    columns: tuple[str, ...]
+    decode: Decoder
+
+
+def with_origin(rows: pl.DataFrame, source: str | int, offset: int, index: int) -> pl.DataFrame:
+    """Add one origin to all rows."""
+    kind = pl.String() if isinstance(source, str) else pl.Int32()
+    return rows.with_columns(
+        pl.lit(source, dtype=kind).alias(SOURCE),
+        pl.lit(offset, dtype=pl.Int64).alias(OFFSET),
+        pl.lit(index, dtype=pl.Int64).alias(INDEX),
+    )
+
+
+def telemetry_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
+    """Return the readings in batches of telemetry.v1; their origin is the raw partition and offset."""
+    required = [column for column in TELEMETRY_ROWS if column not in MEASURES]
+    batches = [
+        _batch(source, record, TELEMETRY_ROWS, required)
+        for record in records
+        if record.headers.get(HEADER_KIND) == Kind.READINGS.encode()
+    ]
+    if not batches:
+        return pl.DataFrame()
+    return pl.concat(batches).with_columns(
+        pl.col("raw_partition").alias(SOURCE),
+        pl.col("raw_offset").alias(OFFSET),
+        pl.lit(0, dtype=pl.Int64).alias(INDEX),
+    )
+
+
+def window_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
+    """Return the closed windows in batches of energy.v1."""
+    required = [column for column in WINDOW_ROWS if column not in ("import_kwh", "export_kwh")]
+    batches = [
+        with_origin(_batch(source, record, WINDOW_ROWS, required), *_origin(source, record))
+        for record in records
+        if record.headers.get(HEADER_KIND) == Kind.WINDOWS.encode()
+    ]
+    return pl.concat(batches) if batches else pl.DataFrame()
+
+
+def emission_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
+    """Return the records of emissions.v1, one row each."""
+    if not records:
+        return pl.DataFrame()
+    rows = _json_rows(source, records, EMISSION_RECORD)
+    for name in _EMISSION_REQUIRED:
+        missing = rows[name].is_null().arg_true()
+        if missing.len():
+            raise source.undecodable(records[missing[0]], f"{name} must not be missing")
+    origins = [_origin(source, record) for record in records]
+    return rows.with_columns(
+        pl.col("ts").cast(TIMESTAMP),
+        pl.Series(MESSAGE, [record.offset for record in records], dtype=pl.Int64),
+        pl.Series(SOURCE, [origin[0] for origin in origins], dtype=pl.Int32),
+        pl.Series(OFFSET, [origin[1] for origin in origins], dtype=pl.Int64),
+        pl.Series(INDEX, [origin[2] for origin in origins], dtype=pl.Int64),
+    )
+
+
+def _batch(source: Source, record: Record, columns: dict[str, pl.DataType], required: Sequence[str]) -> pl.DataFrame:
+    """Read one Arrow batch; a schema may gain or lose optional columns, so unknown ones are left out."""
+    try:
+        rows = pl.read_ipc_stream(BytesIO(record.value))
+        rows = rows.select(
+            pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype=dtype).alias(name)
+            for name, dtype in columns.items()
+        )
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        raise source.undecodable(record, f"not the Arrow batch of its contract: {error}") from error
+    empty = [name for name in required if rows[name].null_count()]
+    if empty:
+        raise source.undecodable(record, f"{', '.join(empty)} must not be missing")
+    return rows.with_columns(pl.lit(record.offset, dtype=pl.Int64).alias(MESSAGE))
+
+
+def _json_rows(source: Source, records: Sequence[Record], columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    for record in records:
+        if not record.value.strip() or b"\n" in record.value:
+            raise source.undecodable(record, "not one JSON object on one line")
+    try:
+        return pl.read_ndjson(b"\n".join(record.value for record in records), schema=columns)
+    except pl.exceptions.PolarsError:
+        for record in records:
+            try:
+                pl.read_ndjson(record.value, schema=columns)
+            except pl.exceptions.PolarsError as error:
+                raise source.undecodable(record, f"not the JSON object of its contract: {error}") from error
+        raise
+
+
+def _origin(source: Source, record: Record) -> tuple[int, int, int]:
+    try:
+        partition, offset, index = (int(part) for part in record.headers[HEADER_ORIGIN].split(b":"))
+    except (KeyError, ValueError) as error:
+        why = f"header {HEADER_ORIGIN} must be <partition>:<offset>:<index>"
+        raise source.undecodable(record, why) from error
+    return partition, offset, index
+
+
+READINGS_TABLE = TableSpec(TELEMETRY.name, "readings", "ts", tuple(TELEMETRY_ROWS), telemetry_rows)
+WINDOWS_TABLE = TableSpec(ENERGY.name, "energy_windows", "window_start", tuple(WINDOW_ROWS), window_rows)
+EMISSIONS_TABLE = TableSpec(EMISSIONS.name, "emissions", "ts", tuple(EMISSION_RECORD), emission_rows)
