@@ -1,0 +1,76 @@
+"""The Faust app. `faust -A streams.app worker` runs it with settings from the environment, like `wattloop worker`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import faust
+
+from streams.frame.stage import Stage
+from streams.settings import Settings
+from streams.topology import APP_ID, stages
+
+
+def build_app(settings: Settings, kafka_url: str) -> faust.App:
+    """Make a Faust app for these settings, without agents."""
+    timeout_s = settings.session_timeout_s
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return faust.App(
+        settings.topic_prefix + APP_ID,
+        broker=kafka_url,
+        broker_client_id="wattloop-faust",
+        store="memory://",
+        datadir=str(settings.data_dir / "faust"),
+        topic_partitions=settings.partitions,
+        topic_replication_factor=settings.replication_factor,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        # An agent seeks by itself; waiting for an empty stream at a rebalance would wait for held messages for ever.
+        stream_wait_empty=False,
+        stream_buffer_maxsize=256,
+        broker_session_timeout=timeout_s,
+        broker_rebalance_timeout=timeout_s,
+        broker_heartbeat_interval=timeout_s / 4,
+        broker_commit_interval=1.0,
+        producer_linger=0.002,
+        producer_max_batch_size=1 << 20,
+        producer_max_request_size=8 << 20,
+        consumer_max_fetch_size=4 << 20,
+        web_enabled=False,
+        loghandlers=[],
+    )
+
+
+def attach_stages(
+    app: faust.App,
+    settings: Settings,
+    inherited: Mapping[str, Mapping[str, bytes]],
+    on_bug: Callable[[BaseException], Awaitable[None]],
+) -> tuple[Stage, ...]:
+    """Attach every agent of the topology.
+
+    Parameters
+    ----------
+    app
+        The app.
+    settings
+        The settings.
+    inherited
+        Agent -> site -> state from an earlier log, for brokers that keep nothing.
+    on_bug
+        Called with an error that must stop the worker.
+    """
+    attached = tuple(
+        Stage(
+            app,
+            spec,
+            settings.topic_prefix,
+            settings.partitions,
+            int(settings.checkpoint_interval_s * 1000),
+            inherited.get(spec.name, {}),
+            on_bug,
+        )
+        for spec in stages(settings)
+    )
+    for stage in attached:
+        stage.attach()
+    return attached

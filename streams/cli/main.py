@@ -1,0 +1,54 @@
+"""`wattloop`: the one command, and what all its sub-commands have in common."""
+
+from importlib.metadata import version
+
+import click
+
+from schemas.problem import ConfigurationError
+from streams.cli import config, migrate, registry, run, worker
+
+WRONG_CONFIGURATION = 2
+
+COMMANDS: tuple[click.Command, ...] = (
+    run.command,
+    worker.command,
+    registry.command,
+    migrate.command,
+    config.command,
+)
+
+
+class WattloopGroup(click.Group):
+    """Commands that either run, or say all that is wrong with the configuration and start nothing."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as error:
+            click.echo(f"wattloop: {error}", err=True)
+            return ctx.exit(WRONG_CONFIGURATION)
+
+
+@click.group(cls=WattloopGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("wattloop"), prog_name="wattloop")
+def wattloop() -> None:
+    """Electricity-meter telemetry into money and carbon, live.
+
+    \b
+    Example:
+      wattloop registry check plants/
+    """
+
+
+for command in COMMANDS:
+    wattloop.add_command(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    wattloop(prog_name="wattloop")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""`wattloop migrate`: brings the tables of the history store up to this release."""
+
+import os
+
+import click
+
+from sinks.clickhouse.client import connect
+from sinks.clickhouse.migrate import migrate
+from streams.cli.flags import Flags, settings_flags
+from streams.configuration import load_configuration
+
+
+@click.command("migrate")
+@settings_flags(("config", "clickhouse_url", "data_dir"))
+def command(flags: Flags) -> None:
+    """Create or update the tables of the history store. Running it again changes nothing.
+
+    \b
+    Example:
+      wattloop migrate --clickhouse-url https://user:password@clickhouse:8443/wattloop
+    """
+    settings, _ = load_configuration(flags, os.environ, want_registry=False)
+    client = connect(settings.clickhouse_dsn)
+    try:
+        applied = migrate(client)
+    finally:
+        client.close()
+    for one in applied:
+        click.echo(f"applied {one}")
+    click.echo(f"{len(applied)} migrations applied; the tables are those of this release")

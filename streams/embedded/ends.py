@@ -1,0 +1,65 @@
+"""Where the partitions of a topic really end.
+
+Tansu answers ListOffsets(latest) with the *first* offset of the last batch plus one, so `end_offsets()` of
+any Kafka client is short by the rest of that batch, and whoever drains up to it loses those records. The high
+watermark of a fetch is right, on Tansu and on Apache Kafka alike, so that is what is asked for here.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+
+async def end_offsets(
+    bootstrap: str,
+    topics: Iterable[str],
+    client_id: str = "wattloop-ends",
+    patience_s: float = 10.0,
+) -> dict[tuple[str, int], int]:
+    """Return the offset after the last record of each partition.
+
+    Parameters
+    ----------
+    bootstrap
+        Where a broker is reached, as `host:port`.
+    topics
+        Topics to ask for; one that does not exist is left out.
+    client_id
+        Who asks. With the prefix of our own clients, a closed gate lets it pass.
+    patience_s
+        How long the broker may take. [s]
+
+    Raises
+    ------
+    TimeoutError
+        If not all partitions have answered in time.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        group_id=None,
+        enable_auto_commit=False,
+        fetch_max_wait_ms=50,
+    )
+    await consumer.start()
+    try:
+        partitions = [
+            TopicPartition(topic, partition)
+            for topic in set(topics) & await consumer.topics()
+            for partition in consumer.partitions_for_topic(topic) or ()
+        ]
+        if not partitions:
+            return {}
+        consumer.assign(partitions)
+        # Near the end is enough: the first fetch from there brings the true end along.
+        await consumer.seek_to_end(*partitions)
+        async with asyncio.timeout(patience_s):
+            while True:
+                ends = {(place.topic, place.partition): consumer.highwater(place) for place in partitions}
+                known = {place: end for place, end in ends.items() if end is not None}
+                if len(known) == len(ends):
+                    return known
+                await consumer.getmany(timeout_ms=50)
+    finally:
+        await consumer.stop()

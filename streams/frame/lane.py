@@ -1,0 +1,164 @@
+"""One partition of one agent: what may be applied next, what was seen before, and what a checkpoint holds.
+
+No Faust and no Kafka here, so that the delivery rule can be tested by itself. The rule (why: docs/adr/0004):
+
+* only the next offset is accepted; a later one means that messages were skipped, an earlier one that they are repeated;
+* a site's snapshot carries the offset it includes, so a snapshot ahead of the partition's stamp skips what it has;
+* what an earlier hop sent twice is dropped by its origin;
+* a checkpoint opens by restating where the last one ended, then writes the sites, then where it ends itself. A process
+  that dies in the middle, or wakes up after it was replaced, can so never leave a stamp that is ahead of its sites.
+"""
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import polars as pl
+
+from schemas.flow import HEADER_ORIGIN, Agent, Kind, Message, Origins, Outcome
+from streams.frame.codec import decode, parse_place
+
+META = "__lane__/"
+_STAMP = struct.Struct(">q")
+
+
+class Verdict(Enum):
+    """What to do with a message that arrived."""
+
+    APPLY = "apply"
+    SEEN = "seen"  # already inside the snapshot
+    SKIPPED = "skipped"  # messages before it were never delivered: go back
+
+
+@dataclass(slots=True)
+class Lane:
+    """The state of one agent on one partition.
+
+    Parameters
+    ----------
+    agent
+        A new agent, without state.
+    partition
+        The partition.
+    next_offset
+        The only offset accepted next.
+    origins
+        Highest origin applied per source partition.
+    stamps
+        Offset included in the snapshot of each site that was restored.
+    """
+
+    agent: Agent
+    partition: int
+    next_offset: int = 0
+    origins: Origins = field(default_factory=Origins)
+    stamps: dict[str, int] = field(default_factory=dict)
+    _last_closing: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Remember what an empty log says."""
+        self._last_closing = self._closing()
+
+    @classmethod
+    def restored(
+        cls, agent: Agent, partition: int, snapshots: Mapping[str, bytes], inherited: Mapping[str, bytes]
+    ) -> "Lane":
+        """Take up where the snapshots of this log end.
+
+        Parameters
+        ----------
+        agent
+            A new agent.
+        partition
+            The partition.
+        snapshots
+            What checkpoints wrote for this partition: stamped site snapshots and the partition's own entry.
+        inherited
+            Unstamped site snapshots of an earlier log, used where this log has none yet.
+        """
+        lane = cls(agent, partition)
+        meta = snapshots.get(lane.meta_key)
+        if meta is not None:
+            found = json.loads(meta)
+            lane.next_offset = found["next"]
+            lane.origins = Origins({int(p): (at[0], at[1]) for p, at in found["origins"].items()})
+        sites = {key: packed for key, packed in snapshots.items() if not key.startswith(META)}
+        lane.stamps = {key: _STAMP.unpack_from(packed)[0] for key, packed in sites.items()}
+        states = {**inherited, **{key: packed[_STAMP.size :] for key, packed in sites.items()}}
+        if states:
+            agent.restore(states)
+        lane._last_closing = lane._closing()
+        return lane
+
+    @property
+    def meta_key(self) -> str:
+        """Key of the partition's own entry among the snapshots."""
+        return f"{META}{self.partition}"
+
+    def verdict(self, offset: int) -> Verdict:
+        """Judge a message by its offset."""
+        if offset == self.next_offset:
+            return Verdict.APPLY
+        return Verdict.SEEN if offset < self.next_offset else Verdict.SKIPPED
+
+    def apply(self, offset: int, value: bytes, headers: Mapping[str, bytes]) -> tuple[Message, Outcome]:
+        """Apply the next message."""
+        if offset != self.next_offset:
+            raise ValueError(f"partition {self.partition}: expected offset {self.next_offset}, got {offset}")
+        self.next_offset += 1
+        message = decode(value, headers)
+        place = headers.get(HEADER_ORIGIN)
+        if place is not None and not self.origins.is_new(*parse_place(place)):
+            return message, Outcome()
+        if message.kind is Kind.READINGS and message.rows is not None:
+            message = Message(message.kind, message.arrived_at, self._unseen(message.rows))
+        message = self._without_sites_ahead(offset, message)
+        if message.rows is None and message.record is None and message.kind is not Kind.TICK:
+            return message, Outcome()
+        return message, self.agent.step(message)
+
+    def checkpoint(self) -> Iterator[tuple[str, bytes]]:
+        """Yield what a checkpoint writes, in this order."""
+        stamp = _STAMP.pack(self.next_offset - 1)
+        yield self.meta_key, self._last_closing
+        for site, packed in self.agent.snapshot().items():
+            yield site, stamp + packed
+        self._last_closing = self._closing()
+        yield self.meta_key, self._last_closing
+
+    def _closing(self) -> bytes:
+        return json.dumps({"next": self.next_offset, "origins": dict(sorted(self.origins.highest.items()))}).encode()
+
+    def _unseen(self, rows: pl.DataFrame) -> pl.DataFrame | None:
+        """Drop readings whose raw message was applied before (ingest sends some twice after a kill)."""
+        highest = rows.group_by("raw_partition").agg(pl.col("raw_offset").max(), low=pl.col("raw_offset").min())
+        keep = pl.lit(True)
+        for partition, top, low in highest.select("raw_partition", "raw_offset", "low").iter_rows():
+            seen = self.origins.highest.get(partition, (-1, 0))[0]
+            if low <= seen:
+                keep &= (pl.col("raw_partition") != partition) | (pl.col("raw_offset") > seen)
+            self.origins.highest[partition] = (max(top, seen), 0)
+        fresh = rows.filter(keep)
+        return None if fresh.is_empty() else fresh
+
+    def _without_sites_ahead(self, offset: int, message: Message) -> Message:
+        """Leave out the sites whose snapshot already includes this offset."""
+        if not self.stamps:
+            return message
+        ahead = [site for site, stamp in self.stamps.items() if stamp >= offset]
+        if not ahead:
+            self.stamps.clear()
+            return message
+        if message.record is not None and message.record.site.id in ahead:
+            return Message(message.kind, message.arrived_at)
+        if message.rows is None:
+            return message
+        rows = message.rows.filter(~pl.col("site_id").is_in(ahead))
+        return Message(message.kind, message.arrived_at, None if rows.is_empty() else rows)
+
+    @staticmethod
+    def unstamped(packed: bytes) -> bytes:
+        """Return the agent's part of a site snapshot."""
+        return packed[_STAMP.size :]

@@ -1,0 +1,78 @@
+"""Dead letters: what was refused, why, and the bytes it came as."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+from polars import selectors
+
+from schemas.rejection import (
+    HEADER_CONTENT_TYPE,
+    HEADER_DETAIL,
+    HEADER_INDEX,
+    HEADER_OFFSET,
+    HEADER_PARTITION,
+    HEADER_REASON,
+    HEADER_STAGE,
+    HEADER_TIMESTAMP,
+    HEADER_TOPIC,
+    Reason,
+)
+from schemas.topics import DEAD_LETTERS
+from streams.frame.codec import Envelope, Headers, Origin
+
+_ROWS = 2_000  # keeps a letter well below a broker's limit for one message
+
+# What a dead letter says was expected; `wattloop dlq` and the runbooks use the same sentences.
+EXPECTED: dict[Reason, str] = {
+    Reason.UNDECODABLE: "expected a JSON object, NDJSON lines of objects, or an Arrow IPC stream",
+    Reason.MISSING_FIELD: "expected site_id (or the message key), meter_id, ts and one of import_kwh, export_kwh, "
+    "power_kw",
+    Reason.WRONG_TYPE: "expected text for site_id and meter_id, whole milliseconds for ts, numbers for the measures",
+    Reason.NOT_FINITE: "expected finite numbers",
+    Reason.UNKNOWN_METER: "expected a meter of this site in the registry",
+    Reason.FUTURE_TIMESTAMP: "expected ts not later than arrival plus the allowance (future_allowance_s)",
+    Reason.TOO_OLD: "expected ts not older than arrival minus the allowance (too_old_s)",
+    Reason.LATE: "expected before its window closed (allowed_lateness_s)",
+    Reason.REGISTER_DECREASED: "expected a register that never goes back",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message for dead-letters.v1, and how many rows it holds."""
+
+    reason: str
+    rows: int
+    envelope: Envelope
+
+
+def headers_of(
+    reason: Reason, stage: str, origin: Origin, *, index: int, arrived_at: int, content_type: str
+) -> Headers:
+    """Return the headers every dead letter carries."""
+    return [
+        (HEADER_REASON, reason.value.encode()),
+        (HEADER_DETAIL, EXPECTED[reason].encode()),
+        (HEADER_STAGE, stage.encode()),
+        (HEADER_TOPIC, origin.topic.encode()),
+        (HEADER_PARTITION, str(origin.partition).encode()),
+        (HEADER_OFFSET, str(origin.offset).encode()),
+        (HEADER_INDEX, str(index).encode()),
+        (HEADER_TIMESTAMP, str(arrived_at).encode()),
+        (HEADER_CONTENT_TYPE, content_type.encode()),
+    ]
+
+
+def letters_of(rejected: pl.DataFrame, stage: str, origin: Origin, arrived_at: int) -> Iterator[Letter]:
+    """Turn rows an agent refused into one letter per reason, as NDJSON with the raw place of every row.
+
+    An agent no longer has the original bytes; `raw_partition` and `raw_offset` of each row say where they are.
+    """
+    for index, ((reason,), rows) in enumerate(rejected.group_by(["reason"], maintain_order=True)):
+        found = Reason(str(reason))
+        value = rows.drop("reason").write_ndjson().encode()
+        headers = headers_of(
+            found, stage, origin, index=index, arrived_at=arrived_at, content_type="application/x-ndjson"
+        )
+        yield Letter(found.value, rows.height, Envelope(DEAD_LETTERS.name, None, value, arrived_at, headers))

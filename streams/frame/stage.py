@@ -1,0 +1,247 @@
+"""A stage: one agent on one topic, run by Faust, with the delivery rule of `streams.frame.lane`.
+
+Faust acknowledges a message whose agent raised, and after a table recovery it skips messages it had fetched. So a stage
+takes messages un-acknowledged, accepts only the next offset of a partition, and seeks back when another one arrives.
+At a checkpoint (a tick): flush the outputs, write the snapshots to the table, acknowledge the held messages.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import faust
+from faust.streams import Stream
+from faust.types import TP, EventT, StreamT
+from faust.types.tables import TableT
+
+from schemas.flow import Agent, Kind, Outcome
+from schemas.topics import Topic
+from streams.broker import partition_for
+from streams.frame.codec import Envelope, Origin, envelopes
+from streams.frame.lane import META, Lane, Verdict
+from streams.frame.letters import letters_of
+from streams.metrics import METRICS
+
+log = logging.getLogger(__name__)
+
+_SEEK_PATIENCE_S = 2.0  # a seek takes effect only after what was fetched before it has passed
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """What a stage is made of; the topology is a list of these."""
+
+    name: str
+    source: Topic
+    yields: tuple[Topic, ...]
+    agent: Callable[[], Agent]
+
+
+@dataclass(slots=True)
+class Stage:
+    """Runs one `StageSpec` inside a Faust app.
+
+    Parameters
+    ----------
+    app
+        The app.
+    spec
+        What to run.
+    prefix
+        Prefix of all topic names.
+    partitions
+        Partition count of the source topic.
+    checkpoint_interval_ms
+        Least arrival time between two checkpoints of a partition. [ms]
+    inherited
+        Site snapshots of an earlier log, taken up where this log has none.
+    on_bug
+        Called with an error that must stop the worker.
+    """
+
+    app: faust.App
+    spec: StageSpec
+    prefix: str
+    partitions: int
+    checkpoint_interval_ms: int
+    inherited: Mapping[str, bytes]
+    on_bug: Callable[[BaseException], Awaitable[None]]
+    lanes: dict[int, Lane] = field(default_factory=dict)
+    _held: dict[int, list[EventT[bytes]]] = field(default_factory=dict)
+    _last_seek: dict[int, float] = field(default_factory=dict)
+    _last_checkpoint: dict[int, int] = field(default_factory=dict)
+    _in_flight: dict[int, list[Awaitable[object]]] = field(default_factory=dict)
+    _snapshots: "dict[int, dict[str, bytes]] | None" = None
+    applied_at: float | None = None  # of the last message, on the monotonic clock
+    table: TableT[bytes, bytes] = field(init=False)
+
+    def attach(self) -> None:
+        """Register source, table and agent with the app."""
+        source = self.app.topic(
+            self.prefix + self.spec.source.name,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            partitions=self.partitions,
+        )
+        self.table = self.app.Table(self.spec.name, partitions=self.partitions, key_type=bytes, value_type=bytes)
+        self.app.on_partitions_revoked.connect(self._forget, weak=False)
+        self.app.agent(source, name=self.spec.name)(self._run)
+
+    async def _forget(self, _app: object, /, *_arguments: object, **_rest: object) -> None:
+        for memory in (self.lanes, self._held, self._last_seek, self._last_checkpoint, self._in_flight):
+            memory.clear()
+        self._snapshots = None
+        log.info("partitions_revoked", extra={"agent": self.spec.name})
+
+    async def _run(self, stream: StreamT[bytes]) -> None:
+        if not isinstance(stream, Stream):
+            raise TypeError(f"{self.spec.name}: Faust gave a {type(stream).__name__}, not a stream")
+        unacknowledged = stream.noack()
+        async for event in unacknowledged.events():
+            try:
+                await self._take(unacknowledged, event)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                message = event.message
+                log.exception(
+                    "agent_failed",
+                    extra={"agent": self.spec.name, "partition": message.partition, "offset": message.offset},
+                )
+                await self.on_bug(error)
+                raise
+
+    async def _take(self, stream: StreamT[bytes], event: EventT[bytes]) -> None:
+        message = event.message
+        lane = self.lanes.get(message.partition) or self._open(message.partition)
+        verdict = lane.verdict(message.offset)
+        if verdict is Verdict.SKIPPED:
+            await self._go_back(lane, message.offset)
+            return
+        if verdict is Verdict.SEEN:
+            await stream.ack(event)
+            return
+        headers = dict(message.headers or {})
+        started = time.monotonic()
+        taken, outcome = lane.apply(message.offset, message.value or b"", headers)
+        self.applied_at = started
+        METRICS.agent_duration_seconds.labels(self.spec.name).observe(time.monotonic() - started)
+        METRICS.agent_events_total.labels(self.spec.name, taken.kind.value).inc()
+        origin = Origin(self.spec.source.name, message.partition, message.offset)
+        await self._send(origin, taken.arrived_at, outcome)
+        self._held.setdefault(message.partition, []).append(event)
+        if taken.kind is Kind.TICK:
+            METRICS.event_age_seconds.labels(self.spec.name).set(max(0.0, time.time() - taken.arrived_at / 1000))
+            since = self._last_checkpoint.setdefault(message.partition, taken.arrived_at)
+            if taken.arrived_at - since >= self.checkpoint_interval_ms:
+                self._last_checkpoint[message.partition] = taken.arrived_at
+                await self._checkpoint(stream, lane)
+
+    def _open(self, partition: int) -> Lane:
+        if self._snapshots is None:
+            self._snapshots = {}
+            for key, packed in self.table.items():
+                name = key.decode()
+                where = int(name.removeprefix(META)) if name.startswith(META) else self._home(name)
+                self._snapshots.setdefault(where, {})[name] = packed
+        inherited = {site: packed for site, packed in self.inherited.items() if self._home(site) == partition}
+        lane = Lane.restored(self.spec.agent(), partition, self._snapshots.get(partition, {}), inherited)
+        self.lanes[partition] = lane
+        log.info(
+            "partition_opened",
+            extra={
+                "agent": self.spec.name,
+                "partition": partition,
+                "next_offset": lane.next_offset,
+                "sites": len(lane.stamps),
+                "inherited": len(inherited),
+            },
+        )
+        return lane
+
+    def _home(self, site_id: str) -> int:
+        return partition_for(site_id, self.partitions)
+
+    async def _go_back(self, lane: Lane, offset: int) -> None:
+        now = time.monotonic()
+        if now - self._last_seek.get(lane.partition, -_SEEK_PATIENCE_S) < _SEEK_PATIENCE_S:
+            return
+        self._last_seek[lane.partition] = now
+        METRICS.agent_seeks_total.labels(self.spec.name).inc()
+        log.warning(
+            "messages_skipped_seeking_back",
+            extra={
+                "agent": self.spec.name,
+                "partition": lane.partition,
+                "expected": lane.next_offset,
+                "got": offset,
+            },
+        )
+        await self.app.consumer.seek(TP(self.prefix + self.spec.source.name, lane.partition), lane.next_offset)
+
+    async def _send(self, origin: Origin, arrived_at: int, outcome: Outcome) -> None:
+        if not outcome.outputs and outcome.rejected is None:
+            return
+        # What an earlier message of the partition caused must be acknowledged first: consumers drop whatever is not
+        # above the highest origin they saw, so an output must never overtake one before it.
+        await self._settled(origin.partition)
+        sent: dict[str, int] = {}
+        for output in outcome.outputs:
+            first = sent.get(output.topic.name, 0)
+            made = list(envelopes(output, origin, first, arrived_at, f"wattloop/{self.spec.name}"))
+            sent[output.topic.name] = first + len(made)
+            METRICS.agent_outputs_total.labels(self.spec.name, output.topic.name).inc(len(made))
+            for one in made:
+                await self._produce(origin.partition, one)
+        if outcome.rejected is not None:
+            for letter in letters_of(outcome.rejected, self.spec.name, origin, arrived_at):
+                METRICS.agent_rejections_total.labels(self.spec.name, letter.reason).inc(letter.rows)
+                await self._produce(origin.partition, letter.envelope)
+
+    async def _produce(self, partition: int, one: Envelope) -> None:
+        # Half a millisecond more, because the producer cuts the product of seconds and 1000 off.
+        stamp_s = (one.timestamp_ms + 0.5) / 1000
+        topic = self.prefix + one.topic
+        sent = await self.app.producer.send(topic, one.key, one.value, partition, stamp_s, one.headers)
+        self._in_flight.setdefault(partition, []).append(sent)
+
+    async def _settled(self, partition: int) -> None:
+        """Wait until the broker has what was sent for this partition; an error here stops the worker."""
+        in_flight = self._in_flight.pop(partition, [])
+        if in_flight:
+            await asyncio.gather(*in_flight)
+
+    async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Return whether everything before these ends was applied, and what followed acknowledged."""
+        if any(end > (self.lanes[p].next_offset if p in self.lanes else 0) for (_, p), end in ends.items()):
+            return False
+        for partition in list(self._in_flight):
+            await self._settled(partition)
+        return True
+
+    async def _checkpoint(self, stream: StreamT[bytes], lane: Lane) -> None:
+        started = time.perf_counter()
+        await self._settled(lane.partition)
+        written = 0
+        for key, packed in lane.checkpoint():
+            self.table[key.encode()] = packed
+            written += 1
+        for event in self._held.pop(lane.partition, []):
+            await stream.ack(event)
+        METRICS.checkpoint_seconds.labels(self.spec.name).observe(time.perf_counter() - started)
+        METRICS.checkpoint_entries_total.labels(self.spec.name).inc(written)
+
+    def all_snapshots(self) -> dict[str, bytes]:
+        """Return the newest state of every site this worker holds, unstamped: what another log can take up."""
+        newest = dict(self.inherited)
+        for key, packed in self.table.items():
+            name = key.decode()
+            if not name.startswith(META):
+                newest[name] = Lane.unstamped(packed)
+        for lane in self.lanes.values():
+            newest.update(lane.agent.snapshot())
+        return newest

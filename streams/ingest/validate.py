@@ -1,0 +1,113 @@
+"""Validation: which readings are taken, and the reason of every one that is not."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from schemas.flow import SiteRecord
+from schemas.reading import MEASURES, TELEMETRY_ROWS
+from schemas.rejection import Reason
+from streams.broker import partition_for
+from streams.ingest.decode import Decoded, RawMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far event time may be from arrival."""
+
+    future_ms: int
+    past_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """Accepted rows (TELEMETRY_ROWS and the target `partition`), and refused ones by message, index and reason."""
+
+    accepted: pl.DataFrame
+    refused: pl.DataFrame  # message, index, reason
+
+
+def known_meters(records: Iterable[SiteRecord], partitions: int) -> pl.DataFrame:
+    """Return every meter of the registry with its tenant and the partition of its site."""
+    return pl.DataFrame(
+        [
+            (record.site.id, meter.id, record.site.tenant, partition_for(record.site.id, partitions))
+            for record in records
+            for meter in record.site.meters
+        ],
+        schema={"site_id": pl.String, "meter_id": pl.String, "tenant_id": pl.String, "partition": pl.Int32},
+        orient="row",
+    )
+
+
+def validate(decoded: Decoded, messages: Sequence[RawMessage], meters: pl.DataFrame, bounds: Bounds) -> Validated:
+    """Judge every decoded reading.
+
+    Parameters
+    ----------
+    decoded
+        Readings of a poll.
+    messages
+        The poll.
+    meters
+        As `known_meters` returns them.
+    bounds
+        Allowances around the arrival of each message.
+
+    Returns
+    -------
+    Validated
+        Accepted and refused readings, in the order of the poll.
+    """
+    places = pl.DataFrame(
+        {
+            "message": range(len(messages)),
+            "raw_partition": [message.partition for message in messages],
+            "raw_offset": [message.offset for message in messages],
+            "arrived_at": [message.timestamp_ms for message in messages],
+            "key": [_text(message.key) for message in messages],
+        },
+        schema={
+            "message": pl.Int64,
+            "raw_partition": pl.Int32,
+            "raw_offset": pl.Int64,
+            "arrived_at": pl.Int64,
+            "key": pl.String,
+        },
+    )
+    measures = pl.col(MEASURES)
+    reason = (
+        pl.when(
+            pl.any_horizontal(pl.col("site_id", "meter_id", "ts").is_null()) | pl.all_horizontal(measures.is_null())
+        )
+        .then(pl.lit(Reason.MISSING_FIELD.value))
+        .when(pl.any_horizontal(measures.is_finite().not_().fill_null(False)))
+        .then(pl.lit(Reason.NOT_FINITE.value))
+        .when(pl.col("tenant_id").is_null())
+        .then(pl.lit(Reason.UNKNOWN_METER.value))
+        .when(pl.col("ts") > pl.col("arrived_at") + bounds.future_ms)
+        .then(pl.lit(Reason.FUTURE_TIMESTAMP.value))
+        .when(pl.col("ts") < pl.col("arrived_at") - bounds.past_ms)
+        .then(pl.lit(Reason.TOO_OLD.value))
+    )
+    judged = (
+        decoded.rows.join(places, on="message", how="left", maintain_order="left")
+        .with_columns(pl.coalesce("site_id", "key").alias("site_id"))
+        .join(meters, on=["site_id", "meter_id"], how="left", maintain_order="left")
+        .with_columns(reason=reason)
+    )
+    accepted = judged.filter(pl.col("reason").is_null()).with_columns(
+        pl.from_epoch("ts", "ms").dt.replace_time_zone("UTC")
+    )
+    return Validated(
+        accepted.select(*TELEMETRY_ROWS, "partition", "message"),
+        judged.filter(pl.col("reason").is_not_null()).select("message", "index", "reason"),
+    )
+
+
+def _text(key: bytes | None) -> str | None:
+    try:
+        return key.decode() if key else None
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,1 @@
+"""`wattloop run`: broker, worker, replay and screen in one command."""

@@ -1,0 +1,242 @@
+"""Storing: the consumer that fills the history store, one writer per topic of `streams.topology.STORED`.
+
+Offsets are committed for lag only; where a partition goes on is what the table itself says. While the history store is
+away, partitions are paused, so what is held stays bounded, and the same block is tried again until it is taken.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from mode import Service
+
+from sinks.clickhouse.errors import Fenced, OffsetGap, SinkUnavailable
+from sinks.clickhouse.records import Record
+from sinks.clickhouse.writer import TableWriter
+from streams.embedded.ends import end_offsets
+from streams.metrics import METRICS
+from streams.settings import Settings, broker_addresses
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+BLOCK_ROWS = 100_000
+BLOCK_BYTES = 64 << 20  # what may be held for one partition before it is stored
+BLOCK_AGE_S = 2.0
+_POLL_RECORDS = 5_000
+_RETRY_S = 1.0
+
+
+class HistoryThread:
+    """The one thread that talks to the history store: the embedded engine blocks and wants a single caller."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
+
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """Run a call in the thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    def close(self) -> None:
+        """End the thread when what it does is done."""
+        self._pool.shutdown(wait=True)
+
+
+class Storing(Service):
+    """Stores what the topology yields.
+
+    Parameters
+    ----------
+    settings
+        Where the broker is.
+    kafka_url
+        Its address.
+    group
+        Consumer group.
+    writers
+        Full topic name -> writer of its table.
+    thread
+        Where calls to the history store run.
+    on_bug
+        Called with an error that must stop the worker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        kafka_url: str,
+        group: str,
+        *,
+        writers: Mapping[str, TableWriter],
+        thread: HistoryThread,
+        on_bug: Callable[[BaseException], Awaitable[None]],
+    ) -> None:
+        super().__init__()
+        self._writers = writers
+        self._thread = thread
+        self._on_bug = on_bug
+        self._open: set[TopicPartition] = set()
+        self._oldest: dict[TopicPartition, float] = {}
+        self.available = True
+        self._stored: dict[TopicPartition, int] = {}
+        self._bootstrap = broker_addresses(kafka_url)[0]
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=list(broker_addresses(kafka_url)),
+            group_id=group,
+            client_id="wattloop-history",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=int(settings.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout_s * 250),
+            max_partition_fetch_bytes=8 << 20,
+            fetch_max_bytes=64 << 20,
+        )
+
+    async def on_start(self) -> None:
+        """Connect."""
+        await self._consumer.start()
+        self._consumer.subscribe(list(self._writers), listener=_Reopen(self._open, self._oldest))
+
+    async def on_stop(self) -> None:
+        """Store what is held, then leave the group."""
+        if self.available:
+            await self._flush_due(everything=True)
+        await self._consumer.stop()
+
+    @Service.task
+    async def _work(self) -> None:
+        while not self.should_stop:
+            try:
+                await self._round()
+            except SinkUnavailable as error:
+                await self._wait_for_store(error)
+            except (KafkaError, OSError) as error:
+                log.warning("storing_waits_for_broker", extra={"error": f"{type(error).__name__}: {error}"})
+                await self.sleep(_RETRY_S)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.exception("storing_failed")
+                await self._on_bug(error)
+                return
+
+    async def _round(self) -> None:
+        fresh = self._consumer.assignment() - self._open
+        if fresh:
+            await self._take_over(fresh)
+        polled = await self._consumer.getmany(timeout_ms=200, max_records=_POLL_RECORDS)
+        for place, records in polled.items():
+            if place in self._open:
+                await self._add(place, records)
+        await self._flush_due(everything=not polled)
+        self.available = True
+
+    async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Return whether everything before these ends has been stored."""
+        return all(end <= self._stored.get(TopicPartition(*place), 0) for place, end in ends.items())
+
+    async def _take_over(self, places: Collection[TopicPartition]) -> None:
+        """Go on where the table says, not where the group's commits say."""
+        begins = await self._consumer.beginning_offsets(places)
+        ends = await end_offsets(self._bootstrap, {place.topic for place in places})
+        for place in places:
+            if place not in self._consumer.assignment():
+                continue
+            opening = partial(
+                self._writers[place.topic].open,
+                place.partition,
+                log_start=begins[place],
+                log_end=ends.get(place),  # a topic made just now may not be known everywhere yet
+                committed=await self._consumer.committed(place),
+            )
+            resume = await self._thread.run(opening)
+            self._consumer.seek(place, resume.next_offset)
+            self._stored[place] = resume.next_offset
+            self._open.add(place)
+        log.info("partitions_opened", extra={"partitions": len(places)})
+
+    async def _add(self, place: TopicPartition, records: list[ConsumerRecord]) -> None:
+        taken = [Record(one.offset, one.timestamp, one.key, one.value or b"", dict(one.headers)) for one in records]
+        writer = self._writers[place.topic]
+        try:
+            await self._thread.run(lambda: writer.add(place.partition, taken))
+        except OffsetGap as gap:
+            log.warning(
+                "messages_skipped_seeking_back",
+                extra={
+                    "table": writer.spec.table,
+                    "partition": place.partition,
+                    "expected": gap.expected_offset,
+                },
+            )
+            self._consumer.seek(place, gap.expected_offset)
+        self._oldest.setdefault(place, time.monotonic())
+        if writer.rows_pending(place.partition) >= BLOCK_ROWS or writer.bytes_pending(place.partition) >= BLOCK_BYTES:
+            await self._flush(place)
+
+    async def _flush_due(self, *, everything: bool) -> None:
+        now = time.monotonic()
+        for place, since in list(self._oldest.items()):
+            if place in self._open and (everything or now - since >= BLOCK_AGE_S):
+                await self._flush(place)
+
+    async def _flush(self, place: TopicPartition) -> None:
+        writer = self._writers[place.topic]
+        started = time.perf_counter()
+        try:
+            result = await self._thread.run(lambda: writer.flush(place.partition))
+        except Fenced:
+            log.warning("partition_fenced", extra={"table": writer.spec.table, "partition": place.partition})
+            writer.close(place.partition)
+            self._open.discard(place)
+            self._oldest.pop(place, None)
+            return
+        self._oldest.pop(place, None)
+        if result is None:
+            return
+        self._stored[place] = result.last_offset + 1
+        METRICS.sink_flush_seconds.labels(writer.spec.table).observe(time.perf_counter() - started)
+        METRICS.sink_rows_total.labels(writer.spec.table).inc(result.rows)
+        METRICS.sink_duplicates_total.labels(writer.spec.table).inc(result.duplicates)
+        try:
+            await self._consumer.commit({place: result.last_offset + 1})
+        except (CommitFailedError, IllegalStateError):
+            log.info("commit_after_rebalance_left_to_the_next_owner")
+
+    async def _wait_for_store(self, error: SinkUnavailable) -> None:
+        """Hold what there is and read nothing more until the store answers again."""
+        if self.available:
+            log.warning("history_store_unavailable", extra={"error": str(error)})
+        self.available = False
+        METRICS.sink_retries_total.inc()
+        # getmany keeps the group membership alive; paused partitions bring nothing.
+        paused = self._consumer.assignment()
+        self._consumer.pause(*paused)
+        try:
+            await self.sleep(_RETRY_S)
+            await self._consumer.getmany(timeout_ms=0)
+        finally:
+            self._consumer.resume(*(paused & self._consumer.assignment()))
+
+
+class _Reopen(ConsumerRebalanceListener):
+    """Partitions that were revoked are opened anew if they come back."""
+
+    def __init__(self, is_open: set[TopicPartition], oldest: dict[TopicPartition, float]) -> None:
+        self._is_open = is_open
+        self._oldest = oldest
+
+    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Forget them; what was not stored is read again by the next owner."""
+        self._is_open.clear()
+        self._oldest.clear()
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Opening talks to the history store, so the loop does it."""

@@ -1,0 +1,244 @@
+"""A worker: the Faust app with its agents, ingest, storing and the admin port, from start to a clean end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import faust
+from aiokafka.errors import KafkaError as ClientError
+from clickhouse_connect.driver.client import Client
+from kafka.errors import KafkaError as AdminError
+
+from schemas.topics import BY_NAME, METER_READINGS, REGISTRY, Topic
+from sinks.clickhouse.checkpoints import load_latest, save
+from sinks.clickhouse.client import connect
+from sinks.clickhouse.errors import SinkUnavailable
+from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.writer import TableWriter
+from streams.app import attach_stages, build_app
+from streams.broker import changelog_topic, ensure_topics, log_id
+from streams.embedded.ends import end_offsets
+from streams.frame.stage import Stage
+from streams.ingest.service import Ingest
+from streams.registry_topic import RegistryTopicError, RegistryView
+from streams.settings import Settings, broker_addresses
+from streams.storing import HistoryThread, Storing
+from streams.topology import APP_ID, STORED, stages
+from streams.web.admin import Admin
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Ends = Mapping[tuple[str, int], int]  # (full topic name, partition) -> offset after its last message
+
+_RETRY_S = 1.0
+_STALL_S = 60.0
+
+
+class StoppedEarly(Exception):
+    """A signal came while the worker was still waiting for its broker or history store."""
+
+
+class DrainTimeout(Exception):
+    """Draining took longer than allowed; the state of this log was not kept."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker process.
+
+    Parameters
+    ----------
+    settings
+        The settings.
+    kafka_url
+        The broker, embedded or not.
+    """
+
+    settings: Settings
+    kafka_url: str
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _bug: BaseException | None = None
+    _client: Client | None = None
+    _thread: HistoryThread = field(default_factory=HistoryThread)
+    _app: faust.App | None = None
+    _stages: tuple[Stage, ...] = ()
+    _registry: RegistryView | None = None
+    _following: asyncio.Task[None] | None = None
+    _ingest: Ingest | None = None
+    _storing: Storing | None = None
+    _log_id: str = ""
+
+    async def run(self) -> int:
+        """Run until a signal or a bug; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        admin = Admin(self.settings.admin_host, self.settings.admin_port, self._alive, self._ready)
+        await admin.start()
+        try:
+            await self._start()
+            await self._stop.wait()
+            if self._bug is None and self.settings.broker_forgets:
+                await self._drain()
+        finally:
+            await self._shut_down()
+            await admin.stop()
+        if self._bug is not None:
+            log.error("worker_stopped_by_a_bug", extra={"error": f"{type(self._bug).__name__}: {self._bug}"})
+            return 1
+        log.info("worker_stopped")
+        return 0
+
+    async def _start(self) -> None:
+        started = time.monotonic()
+        self._client = await self._when_available("history store", self._open_history)
+        changelogs = [changelog_topic(self.settings.topic_prefix, APP_ID, spec.name) for spec in stages(self.settings)]
+        prefix, partitions = self.settings.topic_prefix, self.settings.partitions
+        copies = self.settings.replication_factor
+
+        def prepare() -> str:
+            ensure_topics(self.kafka_url, prefix, partitions, copies, changelogs)
+            return f"{log_id(self.kafka_url)}/{prefix}"
+
+        self._log_id = await self._when_available("broker", lambda: asyncio.to_thread(prepare))
+        brokers = list(broker_addresses(self.kafka_url))
+        self._registry = RegistryView(brokers, topic=prefix + REGISTRY.name)
+        await self._when_available("registry", self._registry.start)
+        self._following = asyncio.create_task(self._registry.follow())
+        inherited = await self._inherited() if self.settings.broker_forgets else {}
+        self._app = build_app(self.settings, self.kafka_url)
+        self._stages = attach_stages(self._app, self.settings, inherited, self._fail)
+        await self._app.start()
+        group = prefix + APP_ID
+        writers = {prefix + table.topic: TableWriter(self._client, table, self._log_id) for table in STORED}
+        self._storing = Storing(
+            self.settings,
+            self.kafka_url,
+            f"{group}-history",
+            writers=writers,
+            thread=self._thread,
+            on_bug=self._fail,
+        )
+        await self._storing.start()
+        self._ingest = Ingest(self.settings, self._registry, f"{group}-ingest", self.kafka_url, self._fail)
+        await self._ingest.start()
+        log.info(
+            "worker_started",
+            extra={
+                "seconds": round(time.monotonic() - started, 2),
+                "log_id": self._log_id,
+                "sites": len(self._registry.sites),
+            },
+        )
+
+    async def _open_history(self) -> Client:
+        dsn = self.settings.clickhouse_dsn
+
+        def open_it() -> Client:
+            client = connect(dsn)
+            for applied in migrate(client):
+                log.info("migration_applied", extra={"migration": str(applied)})
+            return client
+
+        return await self._thread.run(open_it)
+
+    async def _inherited(self) -> dict[str, dict[str, bytes]]:
+        """Return the state of an earlier log, from the history store."""
+        client = self._client
+        if client is None:
+            raise RuntimeError("the history store is not open")
+        found: dict[str, dict[str, bytes]] = {}
+        for spec in stages(self.settings):
+            latest = await self._thread.run(partial(load_latest, client, spec.name))
+            if latest is not None and latest[0] != self._log_id:
+                found[spec.name] = latest[1]
+                log.info("state_inherited", extra={"agent": spec.name, "sites": len(latest[1])})
+        return found
+
+    async def _when_available(self, what: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        """Wait for a broken world; everything else stops the worker."""
+        said = False
+        while True:
+            try:
+                return await attempt()
+            except (SinkUnavailable, RegistryTopicError, AdminError, ClientError, OSError) as error:
+                if not said:
+                    log.warning("waiting", extra={"for": what, "error": f"{type(error).__name__}: {error}"})
+                said = True
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), _RETRY_S)
+                if self._stop.is_set():
+                    raise StoppedEarly(f"stopped while waiting for the {what}") from error
+
+    async def _fail(self, error: BaseException) -> None:
+        self._bug = self._bug or error
+        self._stop.set()
+
+    async def _drain(self) -> None:
+        """Read every topic to its end, then keep the agents' state where the next log will find it."""
+        ingest, storing, client = self._ingest, self._storing, self._client
+        if ingest is None or storing is None or client is None:
+            return
+        started = time.monotonic()
+        deadline = started + self.settings.drain_timeout_s
+        await self._until(ingest.reached, (METER_READINGS,), deadline)
+        await ingest.stop()  # and so the ticks, without which the ends stand still
+        for stage in self._stages:
+            await self._until(stage.reached, (stage.spec.source,), deadline)
+        await self._until(storing.reached, tuple(BY_NAME[table.topic] for table in STORED), deadline)
+        for stage in self._stages:
+            await self._thread.run(partial(save, client, stage.spec.name, self._log_id, stage.all_snapshots()))
+        log.info("drained", extra={"seconds": round(time.monotonic() - started, 2)})
+
+    async def _until(
+        self, reached: Callable[[Ends], Awaitable[bool]], topics: tuple[Topic, ...], deadline: float
+    ) -> None:
+        names = [self.settings.topic_prefix + topic.name for topic in topics]
+        ends = await end_offsets(broker_addresses(self.kafka_url)[0], names)
+        while not await reached(ends):
+            if time.monotonic() > deadline:
+                raise DrainTimeout(f"{', '.join(names)} not read to the end in {self.settings.drain_timeout_s:g} s")
+            await asyncio.sleep(0.05)
+
+    async def _shut_down(self) -> None:
+        """Stop what was started, in the order of the flow."""
+        for service in (self._ingest, self._app, self._storing):
+            if service is not None and service.started:
+                await service.stop()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        if self._registry is not None:
+            await self._registry.stop()
+        client = self._client
+        if client is not None:
+            await self._thread.run(client.close)
+        self._thread.close()
+
+    def _alive(self) -> dict[str, bool]:
+        now = time.monotonic()
+        ingest = self._ingest
+        checks = {"no_bug": self._bug is None}
+        if ingest is None:
+            return checks
+        checks["ingest_polls"] = now - ingest.polled_at < _STALL_S
+        for stage in self._stages:
+            moved = stage.applied_at is None or not stage.lanes or now - stage.applied_at < _STALL_S
+            checks[f"{stage.spec.name}_advances"] = moved or ingest.waits_for_broker
+        return checks
+
+    def _ready(self) -> dict[str, bool]:
+        storing = self._storing
+        return {
+            "history_store": self._client is not None and (storing is None or storing.available),
+            "registry": self._registry is not None and self._ingest is not None,
+            "agents": self._app is not None and self._app.started and not self._app.rebalancing,
+            "ingest": self._ingest is not None and not self._ingest.waits_for_broker,
+        }
