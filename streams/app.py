@@ -1,9 +1,10 @@
-"""The Faust app. `faust -A streams.app worker` runs it with settings from the environment, like `wattloop worker`."""
+"""The Faust app: how Faust is set up, and the agents of the topology on it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
 import faust
 
+from streams.frame.pulse import Pulse
 from streams.frame.stage import Stage
 from streams.settings import Settings
 from streams.topology import APP_ID, stages
@@ -44,6 +45,7 @@ def attach_stages(
     app: faust.App,
     settings: Settings,
     inherited: Mapping[str, Mapping[str, bytes]],
+    pulse: Pulse,
     on_bug: Callable[[BaseException], Awaitable[None]],
 ) -> tuple[Stage, ...]:
     """Attach every agent of the topology.
@@ -56,6 +58,8 @@ def attach_stages(
         The settings.
     inherited
         Agent -> site -> state from an earlier log, for brokers that keep nothing.
+    pulse
+        Says whether this process may have been replaced.
     on_bug
         Called with an error that must stop the worker.
     """
@@ -67,6 +71,7 @@ def attach_stages(
             settings.partitions,
             int(settings.checkpoint_interval_s * 1000),
             inherited.get(spec.name, {}),
+            pulse,
             on_bug,
         )
         for spec in stages(settings)

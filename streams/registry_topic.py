@@ -17,6 +17,7 @@ from schemas.flow import SiteRecord
 from schemas.registry import Registry, Tenant
 from schemas.topics import REGISTRY
 from streams.broker import topic_config
+from streams.leaving import leave
 from streams.registry_state import Changes, RegistryState, changes, entries, revision_of
 
 log = logging.getLogger(__name__)
@@ -181,7 +182,7 @@ class RegistryView:
                 await consumer.start()
                 await _catch_up(consumer, self._topic, self._state)
         except BaseException:
-            await _stop(consumer)
+            await leave(consumer)
             raise
         self._consumer = consumer
 
@@ -233,7 +234,7 @@ class RegistryView:
     async def stop(self) -> None:
         """Leave the broker; what is known stays readable."""
         if self._consumer is not None:
-            await _stop(self._consumer)
+            await leave(self._consumer)
             self._consumer = None
 
 
@@ -256,16 +257,7 @@ async def _reader(brokers: Sequence[str], topic: str) -> AsyncIterator[AIOKafkaC
             await consumer.start()
             yield consumer
     finally:
-        await _stop(consumer)
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    # While its broker is away, aiokafka lets the cancellation of its fetches escape from `stop`. It would
-    # look like ours; in a task of its own it stays there.
-    stopping = asyncio.create_task(consumer.stop())
-    await asyncio.wait([stopping])
-    if not stopping.cancelled() and (error := stopping.exception()) is not None:
-        log.warning("registry_consumer_stop_failed", extra={"why": str(error)})
+        await leave(consumer)
 
 
 async def _catch_up(consumer: AIOKafkaConsumer, topic: str, state: RegistryState) -> None:

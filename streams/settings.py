@@ -168,10 +168,12 @@ class Settings(BaseModel):
         None, description="Name of this worker; without it the host's name."
     )
     drain_timeout_s: Annotated[Number, Field(ge=0, le=3600)] = Field(
-        20.0, description="How long stopping waits for a last checkpoint, in seconds."
+        20.0,
+        description="How long stopping waits for a last checkpoint, or for a broker that forgets to be read, in seconds.",
     )
     broker_memory_mb: Annotated[Whole, Field(ge=128, le=1_048_576)] = Field(
-        512, description="Memory at which the embedded broker is drained and restarted, in MB."
+        512,
+        description="Bound of the embedded broker's memory; at 70 % of it, it is read to its end and restarted, in MB.",
     )
     broker_port: Port = Field(0, description="Port of the embedded broker on loopback; 0 takes any free one.")
     broker_forgets: bool = Field(

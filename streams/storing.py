@@ -20,6 +20,7 @@ from sinks.clickhouse.errors import Fenced, OffsetGap, SinkUnavailable
 from sinks.clickhouse.records import Record
 from sinks.clickhouse.writer import TableWriter
 from streams.embedded.ends import end_offsets
+from streams.leaving import leave
 from streams.metrics import METRICS
 from streams.settings import Settings, broker_addresses
 
@@ -108,7 +109,7 @@ class Storing(Service):
         """Store what is held, then leave the group."""
         if self.available:
             await self._flush_due(everything=True)
-        await self._consumer.stop()
+        await leave(self._consumer)
 
     @Service.task
     async def _work(self) -> None:

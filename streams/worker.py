@@ -24,6 +24,7 @@ from sinks.clickhouse.writer import TableWriter
 from streams.app import attach_stages, build_app
 from streams.broker import changelog_topic, ensure_topics, log_id
 from streams.embedded.ends import end_offsets
+from streams.frame.pulse import Pulse, StoodStill
 from streams.frame.stage import Stage
 from streams.ingest.service import Ingest
 from streams.registry_topic import RegistryTopicError, RegistryView
@@ -71,6 +72,7 @@ class Worker:
     _stages: tuple[Stage, ...] = ()
     _registry: RegistryView | None = None
     _following: asyncio.Task[None] | None = None
+    _beating: asyncio.Task[None] | None = None
     _ingest: Ingest | None = None
     _storing: Storing | None = None
     _log_id: str = ""
@@ -87,6 +89,10 @@ class Worker:
             await self._stop.wait()
             if self._bug is None and self.settings.broker_forgets:
                 await self._drain()
+            elif self._bug is None:
+                within_s = self.settings.drain_timeout_s
+                taken = await asyncio.gather(*(stage.last_checkpoint(within_s) for stage in self._stages))
+                log.info("last_checkpoint", extra={"complete": all(taken)})
         finally:
             await self._shut_down()
             await admin.stop()
@@ -113,8 +119,10 @@ class Worker:
         await self._when_available("registry", self._registry.start)
         self._following = asyncio.create_task(self._registry.follow())
         inherited = await self._inherited() if self.settings.broker_forgets else {}
+        pulse = Pulse(self.settings.session_timeout_s)
+        self._beating = asyncio.create_task(self._beat(pulse))
         self._app = build_app(self.settings, self.kafka_url)
-        self._stages = attach_stages(self._app, self.settings, inherited, self._fail)
+        self._stages = attach_stages(self._app, self.settings, inherited, pulse, self._fail)
         await self._app.start()
         group = prefix + APP_ID
         writers = {prefix + table.topic: TableWriter(self._client, table, self._log_id) for table in STORED}
@@ -177,6 +185,13 @@ class Worker:
                 if self._stop.is_set():
                     raise StoppedEarly(f"stopped while waiting for the {what}") from error
 
+    async def _beat(self, pulse: Pulse) -> None:
+        try:
+            await pulse.run()
+        except StoodStill as error:
+            log.error("worker_stood_still", extra={"error": str(error)})
+            await self._fail(error)
+
     async def _fail(self, error: BaseException) -> None:
         self._bug = self._bug or error
         self._stop.set()
@@ -212,9 +227,10 @@ class Worker:
         for service in (self._ingest, self._app, self._storing):
             if service is not None and service.started:
                 await service.stop()
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        for task in (self._following, self._beating):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if self._registry is not None:
             await self._registry.stop()
         client = self._client

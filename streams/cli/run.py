@@ -11,6 +11,7 @@ from rich.console import Console
 from schemas.registry import Registry
 from streams import logs
 from streams.cli.flags import Flags, settings_flags
+from streams.cli.loop import run_loop
 from streams.configuration import load_configuration
 from streams.run.supervisor import Supervisor
 from streams.settings import Settings
@@ -52,7 +53,7 @@ def command(flags: Flags, speed: float, days: float, replay: bool | None) -> Non
     settings, registry = load_configuration(flags, os.environ, want_registry=True)
     logs.configure(settings.log_level, settings.log_format)
     wanted = settings.registry is None if replay is None else replay
-    sys.exit(asyncio.run(_run(settings, registry, speed if wanted else None, days)))
+    sys.exit(run_loop(_run(settings, registry, speed if wanted else None, days)))
 
 
 async def _run(settings: Settings, registry: Registry, speed: float | None, days: float) -> int:

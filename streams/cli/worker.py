@@ -1,6 +1,5 @@
 """`wattloop worker`: the production entry, on a Kafka broker and a history store that exist already."""
 
-import asyncio
 import os
 import sys
 
@@ -9,6 +8,7 @@ import click
 from schemas.problem import ConfigurationError, Problem
 from streams import logs
 from streams.cli.flags import Flags, settings_flags
+from streams.cli.loop import run_loop
 from streams.configuration import load_configuration
 from streams.worker import Worker
 
@@ -28,4 +28,4 @@ def command(flags: Flags) -> None:
         expected = "expected the address of a broker, kafka://host:port; `wattloop run` brings an embedded one"
         raise ConfigurationError([Problem("settings", expected, path="kafka_url")])
     logs.configure(settings.log_level, settings.log_format)
-    sys.exit(asyncio.run(Worker(settings, settings.kafka_url).run()))
+    sys.exit(run_loop(Worker(settings, settings.kafka_url).run()))

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams.leaving import leave
+
 
 async def end_offsets(
     bootstrap: str,
@@ -62,4 +64,4 @@ async def end_offsets(
                     return known
                 await consumer.getmany(timeout_ms=50)
     finally:
-        await consumer.stop()
+        await leave(consumer)

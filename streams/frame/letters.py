@@ -23,6 +23,8 @@ from streams.frame.codec import Envelope, Headers, Origin
 
 _ROWS = 2_000  # keeps a letter well below a broker's limit for one message
 
+LETTER_ROWS = 2_000  # keeps a letter well below a broker's limit for one message
+
 # What a dead letter says was expected; `wattloop dlq` and the runbooks use the same sentences.
 EXPECTED: dict[Reason, str] = {
     Reason.UNDECODABLE: "expected a JSON object, NDJSON lines of objects, or an Arrow IPC stream",
@@ -65,12 +67,17 @@ def headers_of(
 
 
 def letters_of(rejected: pl.DataFrame, stage: str, origin: Origin, arrived_at: int) -> Iterator[Letter]:
-    """Turn rows an agent refused into one letter per reason, as NDJSON with the raw place of every row.
+    """Turn rows an agent refused into letters by reason, as NDJSON with the raw place of every row.
 
     An agent no longer has the original bytes; `raw_partition` and `raw_offset` of each row say where they are.
     """
-    for index, ((reason,), rows) in enumerate(rejected.group_by(["reason"], maintain_order=True)):
-        found = Reason(str(reason))
+    in_ms = rejected.with_columns(selectors.datetime().dt.epoch("ms"))
+    parts = (
+        (Reason(str(reason)), part)
+        for (reason,), rows in in_ms.group_by(["reason"], maintain_order=True)
+        for part in rows.iter_slices(LETTER_ROWS)
+    )
+    for index, (found, rows) in enumerate(parts):
         value = rows.drop("reason").write_ndjson().encode()
         headers = headers_of(
             found, stage, origin, index=index, arrived_at=arrived_at, content_type="application/x-ndjson"

@@ -22,6 +22,7 @@ from streams.broker import partition_for
 from streams.frame.codec import Envelope, Origin, envelopes
 from streams.frame.lane import META, Lane, Verdict
 from streams.frame.letters import letters_of
+from streams.frame.pulse import Pulse
 from streams.metrics import METRICS
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ class Stage:
         Least arrival time between two checkpoints of a partition. [ms]
     inherited
         Site snapshots of an earlier log, taken up where this log has none.
+    pulse
+        Says whether this process may have been replaced.
     on_bug
         Called with an error that must stop the worker.
     """
@@ -67,6 +70,7 @@ class Stage:
     partitions: int
     checkpoint_interval_ms: int
     inherited: Mapping[str, bytes]
+    pulse: Pulse
     on_bug: Callable[[BaseException], Awaitable[None]]
     lanes: dict[int, Lane] = field(default_factory=dict)
     _held: dict[int, list[EventT[bytes]]] = field(default_factory=dict)
@@ -74,6 +78,7 @@ class Stage:
     _last_checkpoint: dict[int, int] = field(default_factory=dict)
     _in_flight: dict[int, list[Awaitable[object]]] = field(default_factory=dict)
     _snapshots: "dict[int, dict[str, bytes]] | None" = None
+    _last_due: set[int] = field(default_factory=set)  # partitions whose last checkpoint is still to come
     applied_at: float | None = None  # of the last message, on the monotonic clock
     table: TableT[bytes, bytes] = field(init=False)
 
@@ -137,7 +142,7 @@ class Stage:
         if taken.kind is Kind.TICK:
             METRICS.event_age_seconds.labels(self.spec.name).set(max(0.0, time.time() - taken.arrived_at / 1000))
             since = self._last_checkpoint.setdefault(message.partition, taken.arrived_at)
-            if taken.arrived_at - since >= self.checkpoint_interval_ms:
+            if self._last_due or taken.arrived_at - since >= self.checkpoint_interval_ms:
                 self._last_checkpoint[message.partition] = taken.arrived_at
                 await self._checkpoint(stream, lane)
 
@@ -215,6 +220,20 @@ class Stage:
         if in_flight:
             await asyncio.gather(*in_flight)
 
+    async def last_checkpoint(self, within_s: float) -> bool:
+        """Take a checkpoint of every partition at its next tick, so that a successor has little to read again.
+
+        Returns
+        -------
+        bool
+            Whether all were taken in time; without them nothing is lost, only read again.
+        """
+        self._last_due = set(self.lanes)
+        deadline = time.monotonic() + within_s
+        while self._last_due and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        return not self._last_due
+
     async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
         """Return whether everything before these ends was applied, and what followed acknowledged."""
         if any(end > (self.lanes[p].next_offset if p in self.lanes else 0) for (_, p), end in ends.items()):
@@ -226,12 +245,14 @@ class Stage:
     async def _checkpoint(self, stream: StreamT[bytes], lane: Lane) -> None:
         started = time.perf_counter()
         await self._settled(lane.partition)
+        self.pulse.check()
         written = 0
         for key, packed in lane.checkpoint():
             self.table[key.encode()] = packed
             written += 1
         for event in self._held.pop(lane.partition, []):
             await stream.ack(event)
+        self._last_due.discard(lane.partition)
         METRICS.checkpoint_seconds.labels(self.spec.name).observe(time.perf_counter() - started)
         METRICS.checkpoint_entries_total.labels(self.spec.name).inc(written)
 

@@ -1,8 +1,8 @@
 """Decoding what the field sends: JSON, NDJSON and Arrow IPC messages, many at a time.
 
-A poll's JSON lines are read by one call of a columnar reader. Only where that fails are messages looked at in halves, so
-that one bad message among thousands costs a few more calls and not a slow path for all. The same reader judges a line
-wherever it stands, so what is accepted never depends on how messages were batched.
+A poll's JSON lines are read by one call of a columnar reader. Only where that fails are messages looked at in halves,
+so that one bad message among thousands costs a few more calls and not a slow path for all. The same reader judges a
+line wherever it stands, so what is accepted never depends on how messages were batched.
 """
 
 import io

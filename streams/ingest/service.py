@@ -7,7 +7,7 @@ after a kill the same readings may be sent twice but never out of order, and eve
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -37,6 +37,7 @@ from streams.frame.codec import (
 from streams.frame.letters import headers_of
 from streams.ingest.decode import RawMessage, decode, original_row
 from streams.ingest.validate import Bounds, known_meters, validate
+from streams.leaving import leave
 from streams.metrics import METRICS
 from streams.registry_topic import RegistryView
 from streams.settings import Settings, broker_addresses
@@ -133,8 +134,8 @@ class Ingest(Service):
 
     async def on_stop(self) -> None:
         """Disconnect; what was not committed is read again by the next worker."""
-        await self._consumer.stop()
-        await self._producer.stop()
+        await leave(self._consumer)
+        await leave(self._producer)
 
     @Service.task
     async def _work(self) -> None:
@@ -213,14 +214,9 @@ class Ingest(Service):
             value, content_type = original_row(messages[number], index)
             letters.append(self._letter(messages[number], index, value, content_type, Reason(reason)))
         arrived_at = max(message.timestamp_ms for message in messages)
-        batches = list(self._batches(validated.accepted, arrived_at))
-        for round_number in range(max((len(chunks) for _, chunks in batches), default=0)):
-            # One batch a partition at a time: a later one must never get through where an earlier one did not.
-            await self._send(
-                [(partition, chunks[round_number]) for partition, chunks in batches if round_number < len(chunks)]
-            )
         letters.sort(key=lambda one: one.place)
-        await self._send([(one.place[0], one.envelope) for one in letters])
+        batches = self._batches(validated.accepted, arrived_at)
+        await self._send([*batches, *((one.place[0], one.envelope) for one in letters)])
         for message in messages:
             progress = self._progress.setdefault(message.partition, _Progress())
             progress.arrived_at = max(progress.arrived_at, message.timestamp_ms)
@@ -228,15 +224,18 @@ class Ingest(Service):
         for letter in letters:
             METRICS.ingest_rejections_total.labels(letter.reason.value).inc()
 
-    def _batches(self, rows: pl.DataFrame, arrived_at: int) -> Iterator[tuple[int, list[Envelope]]]:
+    def _batches(self, rows: pl.DataFrame, arrived_at: int) -> Iterator[tuple[int, Envelope]]:
+        """Yield each partition's batches, new site records in front of them."""
         for (partition,), mine in rows.partition_by("partition", as_dict=True, maintain_order=True).items():
             where = int(partition)
-            chunks = [self._announcement(where, site, arrived_at) for site in self._unannounced(where, mine)]
+            for site in self._unannounced(where, mine):
+                yield where, self._announcement(where, site, arrived_at)
             for chunk in _cut(mine):
                 value = batch_value(chunk.select(*TELEMETRY_ROWS))
-                headers = control_headers(Kind.READINGS, arrived_at)
-                chunks.append(Envelope(TELEMETRY.name, None, value, arrived_at, headers))
-            yield where, chunks
+                yield (
+                    where,
+                    Envelope(TELEMETRY.name, None, value, arrived_at, control_headers(Kind.READINGS, arrived_at)),
+                )
 
     def _unannounced(self, partition: int, rows: pl.DataFrame) -> list[str]:
         """Return the sites whose current record this process has not yet sent in front of their readings."""
@@ -259,20 +258,31 @@ class Ingest(Service):
         envelope = Envelope(DEAD_LETTERS.name, message.key, value, message.timestamp_ms, headers)
         return _Letter(reason, (message.partition, message.offset, index), envelope)
 
-    async def _send(self, envelopes: Sequence[tuple[int, Envelope]]) -> None:
-        sent = [
-            await self._producer.send(
-                self._settings.topic_prefix + one.topic,
-                key=one.key,
-                value=one.value,
-                partition=partition,
-                timestamp_ms=one.timestamp_ms,
-                headers=one.headers,
-            )
-            for partition, one in envelopes
-        ]
-        if sent:
-            await asyncio.gather(*sent)
+    async def _send(self, envelopes: Iterable[tuple[int, Envelope]]) -> None:
+        """Send and wait for the acknowledgements; on each partition strictly in this order."""
+        by_place: dict[TopicPartition, list[Envelope]] = {}
+        for partition, one in envelopes:
+            place = TopicPartition(self._settings.topic_prefix + one.topic, partition)
+            by_place.setdefault(place, []).append(one)
+        await asyncio.gather(*(self._send_in_order(place, ones) for place, ones in by_place.items()))
+
+    async def _send_in_order(self, place: TopicPartition, envelopes: Sequence[Envelope]) -> None:
+        # A later message must never get through where an earlier one did not: downstream, what is not above the
+        # highest origin seen is dropped. So a batch is sent whole, and the next one when it was acknowledged.
+        waiting = list(envelopes)
+        while waiting:
+            batch = self._producer.create_batch()
+            taken = 0
+            for one in waiting:
+                added = batch.append(key=one.key, value=one.value, timestamp=one.timestamp_ms, headers=one.headers)
+                if added is None:
+                    break
+                taken += 1
+            if not taken:
+                raise MessageSizeTooLargeError(f"{place}: {len(waiting[0].value)} bytes")
+            sent = await self._producer.send_batch(batch, place.topic, partition=place.partition)
+            await sent
+            del waiting[:taken]
 
     async def _commit(self, reached: dict[TopicPartition, int]) -> None:
         self._passed_on.update(reached)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.flow import SiteRecord
-from schemas.reading import MEASURES, TELEMETRY_ROWS
+from schemas.reading import MEASURES, TELEMETRY_ROWS, TIMESTAMP
 from schemas.rejection import Reason
 from streams.broker import partition_for
 from streams.ingest.decode import Decoded, RawMessage
@@ -97,9 +97,7 @@ def validate(decoded: Decoded, messages: Sequence[RawMessage], meters: pl.DataFr
         .join(meters, on=["site_id", "meter_id"], how="left", maintain_order="left")
         .with_columns(reason=reason)
     )
-    accepted = judged.filter(pl.col("reason").is_null()).with_columns(
-        pl.from_epoch("ts", "ms").dt.replace_time_zone("UTC")
-    )
+    accepted = judged.filter(pl.col("reason").is_null()).with_columns(pl.col("ts").cast(TIMESTAMP))
     return Validated(
         accepted.select(*TELEMETRY_ROWS, "partition", "message"),
         judged.filter(pl.col("reason").is_not_null()).select("message", "index", "reason"),

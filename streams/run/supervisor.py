@@ -28,6 +28,7 @@ from streams.demo.replay import FieldProducer, Replay
 from streams.demo.screen import Factory, Progress, Screen, Served
 from streams.embedded.broker import EmbeddedBroker, free_port
 from streams.embedded.gate import Gate
+from streams.leaving import leave
 from streams.registry_topic import publish
 from streams.run.child import WorkerFailed, WorkerProcess, worker_environment
 from streams.run.position import load_position_ms, save_position_ms
@@ -41,6 +42,8 @@ DAY_S = 86_400
 WATCH_S = 0.25
 STOP_WITHIN_S = 4.0  # Ctrl-C ends within 5 s
 MAX_WORKER_RESTARTS = 3
+# Reading a full broker to its end still adds what follows from the unread part: the rest is left for that.
+RESTART_AT = 0.7
 
 
 @dataclass(slots=True)
@@ -106,6 +109,10 @@ class Supervisor:
     def kafka(self) -> str:
         """Bootstrap address for clients, `host:port`."""
         return broker_addresses(self._kafka_url)[0]
+
+    @property
+    def _restart_at_bytes(self) -> float:
+        return RESTART_AT * self.settings.broker_memory_mb * MB
 
     @property
     def _position_path(self) -> Path:
@@ -184,13 +191,14 @@ class Supervisor:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), WATCH_S)
             for name, task in self._tasks.items():
-                if task.done() and not task.cancelled() and task.exception() is not None:
-                    raise WorkerFailed(f"{name} failed: {task.exception()!r}") from task.exception()
+                if task.done():
+                    error = None if task.cancelled() else task.exception()
+                    raise WorkerFailed(f"{name} ended: {error!r}") from error
             self._report()
             if self._broker is not None and self._broker.died.is_set():
                 log.error("embedded_broker_died", extra={"output": self._broker.output_tail()})
                 await self._recover()
-            elif self._broker is not None and self._broker.rss_bytes() > self.settings.broker_memory_mb * MB:
+            elif self._broker is not None and self._broker.rss_bytes() > self._restart_at_bytes:
                 await self._recycle()
             elif self._worker.exit_code is not None:
                 worker_restarts += 1
@@ -280,8 +288,7 @@ class Supervisor:
             except (KafkaError, OSError) as error:
                 log.info("screen_waits_for_broker", extra={"error": f"{type(error).__name__}: {error}"})
             finally:
-                with suppress(KafkaError, OSError):
-                    await consumer.stop()
+                await leave(consumer)
             await asyncio.sleep(0.2)
 
     def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:

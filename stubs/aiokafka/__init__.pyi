@@ -78,6 +78,16 @@ class AIOKafkaConsumer:
         self, *partitions: TopicPartition, timeout_ms: int = ..., max_records: int | None = ...
     ) -> dict[TopicPartition, list[ConsumerRecord]]: ...
 
+class BatchBuilder:
+    def append(
+        self,
+        *,
+        timestamp: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = ...,
+    ) -> object | None: ...
+
 class AIOKafkaProducer:
     def __init__(
         self,
@@ -115,3 +125,5 @@ class AIOKafkaProducer:
         timestamp_ms: int | None = ...,
         headers: list[tuple[str, bytes]] | None = ...,
     ) -> RecordMetadata: ...
+    def create_batch(self) -> BatchBuilder: ...
+    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> Future[RecordMetadata]: ...

@@ -59,12 +59,12 @@ def wait_until_stored(pipeline: Pipeline) -> None:
 
 
 def wait_until_idle(pipeline: Pipeline) -> None:
-    """Wait until nothing new is stored for a while."""
+    """Wait until the worker, started a moment ago, has stored something and then nothing new for five seconds."""
     seen: list[float] = []
 
     def settled() -> bool:
         seen.append(pipeline.metric("wattloop_sink_rows_total"))
-        return len(seen) > 30 and len(set(seen[-30:])) == 1
+        return seen[-1] > 0 and len(seen) > 50 and len(set(seen[-50:])) == 1
 
     wait_for(settled, 180)
 
