@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import faust
@@ -79,6 +80,7 @@ class Stage:
     _in_flight: dict[int, list[Awaitable[object]]] = field(default_factory=dict)
     _snapshots: "dict[int, dict[str, bytes]] | None" = None
     _last_due: set[int] = field(default_factory=set)  # partitions whose last checkpoint is still to come
+    _last_taken: asyncio.Event = field(default_factory=asyncio.Event)
     applied_at: float | None = None  # of the last message, on the monotonic clock
     table: TableT[bytes, bytes] = field(init=False)
 
@@ -229,9 +231,9 @@ class Stage:
             Whether all were taken in time; without them nothing is lost, only read again.
         """
         self._last_due = set(self.lanes)
-        deadline = time.monotonic() + within_s
-        while self._last_due and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+        if self._last_due:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._last_taken.wait(), within_s)
         return not self._last_due
 
     async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
@@ -252,7 +254,10 @@ class Stage:
             written += 1
         for event in self._held.pop(lane.partition, []):
             await stream.ack(event)
-        self._last_due.discard(lane.partition)
+        if self._last_due:
+            self._last_due.discard(lane.partition)
+            if not self._last_due:
+                self._last_taken.set()
         METRICS.checkpoint_seconds.labels(self.spec.name).observe(time.perf_counter() - started)
         METRICS.checkpoint_entries_total.labels(self.spec.name).inc(written)
 
