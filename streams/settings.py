@@ -169,7 +169,7 @@ class Settings(BaseModel):
     )
     drain_timeout_s: Annotated[Number, Field(ge=0, le=3600)] = Field(
         20.0,
-        description="How long stopping waits for a last checkpoint, or until a broker that forgets is read, in seconds.",
+        description="How long stopping waits for a last checkpoint, or to read a broker that forgets, in seconds.",
     )
     broker_memory_mb: Annotated[Whole, Field(ge=128, le=1_048_576)] = Field(
         512,
