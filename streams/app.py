@@ -28,6 +28,7 @@ def build_app(settings: Settings, kafka_url: str) -> faust.App:
         # An agent seeks by itself; waiting for an empty stream at a rebalance would wait for held messages for ever.
         stream_wait_empty=False,
         stream_buffer_maxsize=256,
+        consumer_group_instance_id=settings.member_of("agents"),
         broker_session_timeout=timeout_s,
         broker_rebalance_timeout=timeout_s,
         broker_heartbeat_interval=timeout_s / 4,

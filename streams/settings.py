@@ -158,6 +158,12 @@ class Settings(BaseModel):
     too_old_s: Annotated[Whole, Field(ge=3600, le=3660 * DAY_S)] = Field(
         400 * DAY_S, description="How old a reading may be on arrival, in seconds."
     )
+    rejection_limit_share: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.5, description="Share of a minute's readings that may be refused before ingest stops; 1 is no limit."
+    )
+    rejection_limit_count: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = Field(
+        1000, description="Readings of a minute that may always be refused."
+    )
     checkpoint_interval_s: Annotated[Number, Field(ge=0.1, le=600)] = Field(
         5.0, description="Time between two checkpoints of a partition, in seconds."
     )
@@ -206,6 +212,14 @@ class Settings(BaseModel):
     def instance(self) -> str:
         """Name of this worker."""
         return self.instance_id or socket.gethostname()
+
+    def member_of(self, group: str) -> str | None:
+        """Return the static membership of a Kafka group, None without an `instance_id`.
+
+        A member that comes back under its name within the session timeout gets its partitions back without a
+        rebalance. Two workers of one name would throw each other out, so the host's name is not good enough.
+        """
+        return None if self.instance_id is None else f"{self.instance_id}-{group}"
 
     def topic_name(self, topic: Topic) -> str:
         """Return the full name of a topic."""

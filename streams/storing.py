@@ -91,6 +91,7 @@ class Storing(Service):
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=list(broker_addresses(kafka_url)),
             group_id=group,
+            group_instance_id=settings.member_of("history"),
             client_id="wattloop-history",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

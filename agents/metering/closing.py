@@ -9,6 +9,7 @@ import polars as pl
 
 from agents.metering.energy import drawn_kwh, register_at, share_of_energy
 from agents.metering.points import METER, POINTS, SAME_AS_NEXT
+from schemas.reading import TIMESTAMP
 from schemas.window import WINDOW_MS, WINDOW_S, Quality
 
 _ENDS_KW = ("power_kw", "next_power_kw")
@@ -187,7 +188,7 @@ def windows(closed: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
         "tenant_id",
         *METER,
         "meter_kind",
-        pl.from_epoch("window_start", "ms").dt.replace_time_zone("UTC").alias("window_start"),
+        pl.col("window_start").cast(TIMESTAMP),
         pl.lit(WINDOW_S, pl.Int32).alias("window_s"),
         "import_kwh",
         "export_kwh",

@@ -134,6 +134,7 @@ class Metering:
         if not self._fresh:
             return _as_rejected(points.EMPTY, Reason.LATE)
         fresh, self._fresh = pl.concat(self._fresh), []
+        self._changed.update(fresh["site_id"].unique())
         in_time, late = points.split_late(fresh, self._points)
         self._points = points.merged(self._points, in_time)
         return _as_rejected(late.sort(METER, maintain_order=True), Reason.LATE)
@@ -185,7 +186,7 @@ class Metering:
         known = self._known_meters().select(*METER, "tenant_id", "meter_kind")
         return (
             live.join(known, on=METER, how="left", maintain_order="left")
-            .with_columns(pl.from_epoch("ts", "ms").dt.replace_time_zone("UTC").cast(TIMESTAMP))
+            .with_columns(pl.col("ts").cast(TIMESTAMP))
             .select(*LIVE_ROWS)
         )
 

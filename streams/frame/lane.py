@@ -5,6 +5,8 @@ No Faust and no Kafka here, so that the delivery rule can be tested by itself. T
 * only the next offset is accepted; a later one means that messages were skipped, an earlier one that they are repeated;
 * a site's snapshot carries the offset it includes, so a snapshot ahead of the partition's stamp skips what it has;
 * what an earlier hop sent twice is dropped by its origin;
+* a checkpoint is taken behind a tick that was applied: what agents took after their last tick must not meet an older
+  tick, and a site whose snapshot is ahead meets some;
 * a checkpoint opens by restating where the last one ended, then writes the sites, then where it ends itself. A process
   that dies in the middle, or wakes up after it was replaced, can so never leave a stamp that is ahead of its sites.
 """
@@ -48,6 +50,8 @@ class Lane:
         Highest origin applied per source partition.
     stamps
         Offset included in the snapshot of each site that was restored.
+    settled
+        Whether the agent took nothing since its last tick.
     """
 
     agent: Agent
@@ -55,6 +59,7 @@ class Lane:
     next_offset: int = 0
     origins: Origins = field(default_factory=Origins)
     stamps: dict[str, int] = field(default_factory=dict)
+    settled: bool = True
     _last_closing: bytes = b""
 
     def __post_init__(self) -> None:
@@ -117,10 +122,13 @@ class Lane:
         message = self._without_sites_ahead(offset, message)
         if message.rows is None and message.record is None and message.kind is not Kind.TICK:
             return message, Outcome()
+        self.settled = message.kind is Kind.TICK
         return message, self.agent.step(message)
 
     def checkpoint(self) -> Iterator[tuple[str, bytes]]:
-        """Yield what a checkpoint writes, in this order."""
+        """Yield what a checkpoint writes, in this order; nothing when it is not time for one (a repeated tick)."""
+        if not self.settled:
+            return
         stamp = _STAMP.pack(self.next_offset - 1)
         yield self.meta_key, self._last_closing
         for site, packed in self.agent.snapshot().items():

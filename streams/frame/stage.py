@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 _SEEK_PATIENCE_S = 2.0  # a seek takes effect only after what was fetched before it has passed
 
 
+class MessagesDeleted(Exception):
+    """The broker deleted messages before they were applied: a hole nobody may paper over."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageSpec:
     """What a stage is made of; the topology is a list of these."""
@@ -124,7 +128,7 @@ class Stage:
 
     async def _take(self, stream: StreamT[bytes], event: EventT[bytes]) -> None:
         message = event.message
-        lane = self.lanes.get(message.partition) or self._open(message.partition)
+        lane = self.lanes.get(message.partition) or await self._open(message.partition)
         verdict = lane.verdict(message.offset)
         if verdict is Verdict.SKIPPED:
             await self._go_back(lane, message.offset)
@@ -148,7 +152,7 @@ class Stage:
                 self._last_checkpoint[message.partition] = taken.arrived_at
                 await self._checkpoint(stream, lane)
 
-    def _open(self, partition: int) -> Lane:
+    async def _open(self, partition: int) -> Lane:
         if self._snapshots is None:
             self._snapshots = {}
             for key, packed in self.table.items():
@@ -157,6 +161,9 @@ class Stage:
                 self._snapshots.setdefault(where, {})[name] = packed
         inherited = {site: packed for site, packed in self.inherited.items() if self._home(site) == partition}
         lane = Lane.restored(self.spec.agent(), partition, self._snapshots.get(partition, {}), inherited)
+        if lane.meta_key not in self._snapshots.get(partition, {}):
+            # Never checkpointed: begin with what the broker still has, which need not be offset 0.
+            lane.next_offset = await self._earliest(partition)
         self.lanes[partition] = lane
         log.info(
             "partition_opened",
@@ -178,6 +185,12 @@ class Stage:
         if now - self._last_seek.get(lane.partition, -_SEEK_PATIENCE_S) < _SEEK_PATIENCE_S:
             return
         self._last_seek[lane.partition] = now
+        earliest = await self._earliest(lane.partition)
+        if lane.next_offset < earliest:
+            raise MessagesDeleted(
+                f"{self.spec.source.name} partition {lane.partition}: offset {lane.next_offset} is next, but the "
+                f"broker has deleted all before {earliest}: its retention is shorter than the absence of workers"
+            )
         METRICS.agent_seeks_total.labels(self.spec.name).inc()
         log.warning(
             "messages_skipped_seeking_back",
@@ -188,7 +201,14 @@ class Stage:
                 "got": offset,
             },
         )
-        await self.app.consumer.seek(TP(self.prefix + self.spec.source.name, lane.partition), lane.next_offset)
+        await self.app.consumer.seek(self._place(lane.partition), lane.next_offset)
+
+    def _place(self, partition: int) -> TP:
+        return TP(self.prefix + self.spec.source.name, partition)
+
+    async def _earliest(self, partition: int) -> int:
+        place = self._place(partition)
+        return (await self.app.consumer.earliest_offsets(place)).get(place, 0)
 
     async def _send(self, origin: Origin, arrived_at: int, outcome: Outcome) -> None:
         if not outcome.outputs and outcome.rejected is None:

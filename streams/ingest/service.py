@@ -7,6 +7,7 @@ after a kill the same readings may be sent twice but never out of order, and eve
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,8 +36,9 @@ from streams.frame.codec import (
     record_value,
 )
 from streams.frame.letters import headers_of
-from streams.ingest.decode import RawMessage, decode, original_row
-from streams.ingest.validate import Bounds, known_meters, validate
+from streams.ingest.decode import Decoded, RawMessage, decode, original_row
+from streams.ingest.limit import RejectionLimit
+from streams.ingest.validate import Bounds, Validated, known_meters, validate
 from streams.leaving import leave
 from streams.metrics import METRICS
 from streams.registry_topic import RegistryView
@@ -99,6 +101,7 @@ class Ingest(Service):
         self._registry = registry
         self._topic = settings.topic_prefix + METER_READINGS.name
         self._bounds = Bounds(settings.future_allowance_s * 1000, settings.too_old_s * 1000)
+        self._limit = RejectionLimit(settings.rejection_limit_share, settings.rejection_limit_count)
         self._meters = known_meters((), settings.partitions)
         self._meters_version = -1
         self._announced: dict[tuple[int, str], int] = {}
@@ -110,6 +113,7 @@ class Ingest(Service):
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=servers,
             group_id=group,
+            group_instance_id=settings.member_of("ingest"),
             client_id="wattloop-ingest",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -206,6 +210,7 @@ class Ingest(Service):
             self._meters = known_meters(self._registry.sites.values(), self._settings.partitions)
         decoded = decode(messages)
         validated = validate(decoded, messages, self._meters, self._bounds)
+        self._judge(messages, decoded, validated)
         letters = [
             self._letter(messages[one.message], one.index, one.value, one.content_type, one.reason)
             for one in decoded.refused
@@ -223,6 +228,14 @@ class Ingest(Service):
         METRICS.ingest_readings_total.inc(validated.accepted.height)
         for letter in letters:
             METRICS.ingest_rejections_total.labels(letter.reason.value).inc()
+
+    def _judge(self, messages: Sequence[RawMessage], decoded: Decoded, validated: Validated) -> None:
+        """Stop instead of draining the topic into the dead letters when too much of it is refused."""
+        arrivals = pl.Series([message.timestamp_ms for message in messages], dtype=pl.Int64)
+        undecoded = pl.Series([one.message for one in decoded.refused], dtype=pl.Int64)
+        refused = pl.concat([undecoded, validated.refused["message"]])
+        reasons = Counter([one.reason.value for one in decoded.refused] + validated.refused["reason"].to_list())
+        self._limit.take(arrivals.gather(validated.accepted["message"]), arrivals.gather(refused), reasons)
 
     def _batches(self, rows: pl.DataFrame, arrived_at: int) -> Iterator[tuple[int, Envelope]]:
         """Yield each partition's batches, new site records in front of them."""
@@ -294,6 +307,7 @@ class Ingest(Service):
     async def _rewind(self) -> None:
         """Read again from what was committed; what was sent already is dropped downstream."""
         self._announced.clear()
+        self._limit.forget()
         for place in self._consumer.assignment():
             try:
                 committed = await self._consumer.committed(place)

@@ -36,6 +36,7 @@ class AIOKafkaConsumer:
         bootstrap_servers: str | Sequence[str] = ...,
         client_id: str = ...,
         group_id: str | None = ...,
+        group_instance_id: str | None = ...,
         auto_offset_reset: str = ...,
         enable_auto_commit: bool = ...,
         fetch_max_wait_ms: int = ...,

@@ -1,0 +1,148 @@
+"""Metering keeps every kilowatt-hour, whatever the order, the gaps and the restarts (Hypothesis)."""
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+import polars as pl
+import pytest
+from builders import NOON, a_meter, a_site, readings, refused, rows_at, sent, site_at, tick_at
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.metering.step import Metering
+from schemas.flow import Kind, Message, Outcome
+from schemas.window import WINDOW_MS
+
+LATENESS_S = 120
+
+
+@dataclass(frozen=True)
+class History:
+    """What a meter showed: times after NOON and the register. [s], [kWh]"""
+
+    at_s: tuple[float, ...]
+    kwh: tuple[float, ...]
+
+    def at(self, s: float) -> float:
+        """The register at a moment between two readings, energy taken as evenly spread. [kWh]"""
+        for (s0, kwh0), (s1, kwh1) in zip(
+            zip(self.at_s, self.kwh, strict=True), zip(self.at_s[1:], self.kwh[1:], strict=True), strict=False
+        ):
+            if s0 <= s <= s1:
+                return kwh0 + (kwh1 - kwh0) * (s - s0) / (s1 - s0)
+        raise ValueError(f"{s} s lies outside")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How readings arrived: the delay of each, those sent twice and their second delay, ticks and restarts."""
+
+    delays_s: tuple[float, ...]
+    again: tuple[tuple[int, float], ...]
+    ticks: tuple[bool, ...]
+    restarts: tuple[bool, ...]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    pauses = draw(st.lists(st.one_of(st.integers(1, 90_000), st.integers(1, 600_000)), min_size=1, max_size=10))
+    used = draw(st.lists(st.floats(0, 40, allow_subnormal=False), min_size=len(pauses), max_size=len(pauses)))
+    start_ms = draw(st.integers(0, 59_999))
+    base = draw(st.sampled_from([0.0, 17.3, 1e6]))
+    at_ms = tuple(accumulate([start_ms, *pauses]))
+    return History(tuple(ms / 1000 for ms in at_ms), tuple(accumulate([base, *used])))
+
+
+@st.composite
+def deliveries(draw: st.DrawFn, size: int) -> Delivery:
+    delay = st.integers(0, LATENESS_S * 1000 - 1).map(lambda delay_ms: delay_ms / 1000)
+    again = draw(st.lists(st.tuples(st.integers(0, size - 1), delay), max_size=4))
+    flags = st.lists(st.booleans(), min_size=size + len(again), max_size=size + len(again)).map(tuple)
+    delays = draw(st.lists(delay, min_size=size, max_size=size))
+    return Delivery(tuple(delays), tuple(again), draw(flags), draw(flags))
+
+
+@st.composite
+def delivered(draw: st.DrawFn, times: int) -> tuple[History, list[Delivery]]:
+    history = draw(histories())
+    return history, [draw(deliveries(len(history.at_s))) for _ in range(times)]
+
+
+def metered(history: History, delivery: Delivery, column: str = "import_kwh") -> list[Outcome]:
+    """Deliver readings one by one, with ticks and restarts between, until everything is closed."""
+    copies = [*enumerate(delivery.delays_s), *delivery.again]
+    arrivals = sorted((history.at_s[number] + delay, place, number) for place, (number, delay) in enumerate(copies))
+    agent = Metering(LATENESS_S)
+    kept: dict[str, bytes] = {}
+    outcomes: list[Outcome] = []
+    messages: list[Message] = [site_at(a_site("mill", a_meter(interval_s=30)))]
+    for arrived_s, place, number in arrivals:
+        row = {"s": history.at_s[number], column: history.kwh[number], "raw_offset": place}
+        messages.append(rows_at(Kind.READINGS, arrived_s, readings(row)))
+        if delivery.ticks[place]:
+            messages.append(tick_at(arrived_s))
+    messages.append(tick_at(arrivals[-1][0] + 2 * LATENESS_S))
+    for number, message in enumerate(messages):
+        outcomes.append(agent.step(message))
+        if number and delivery.restarts[number % len(delivery.restarts)]:
+            kept |= agent.snapshot()
+            agent = Metering(LATENESS_S)
+            agent.restore(kept)
+    return outcomes
+
+
+def closed(outcomes: list[Outcome]) -> pl.DataFrame:
+    rows = sent(outcomes, Kind.WINDOWS)
+    if not rows:
+        return pl.DataFrame(schema={"window_start": pl.Int64, "import_kwh": pl.Float64})
+    return pl.DataFrame(rows).with_columns(pl.col("window_start").dt.epoch("ms")).sort("window_start")
+
+
+@settings(max_examples=30, deadline=None)
+@given(delivered(times=1))
+def test_windows_add_up_to_the_register_and_each_is_sent_once(case: tuple[History, list[Delivery]]) -> None:
+    history, (delivery,) = case
+
+    outcomes = metered(history, delivery)
+
+    windows = closed(outcomes)
+    last_ms = round(history.at_s[-1] * 1000) // WINDOW_MS * WINDOW_MS
+    starts = range(round(history.at_s[0] * 1000) // WINDOW_MS * WINDOW_MS, last_ms, WINDOW_MS)
+    assert windows["window_start"].to_list() == [NOON + start for start in starts]
+    assert windows.filter(pl.col("import_kwh") < 0).is_empty()
+    if starts:
+        expected = history.at(last_ms / 1000) - history.kwh[0]
+        assert windows["import_kwh"].sum() == pytest.approx(expected, rel=1e-9, abs=1e-9 * max(1.0, history.kwh[0]))
+        assert windows["covered_s"].sum() == pytest.approx(last_ms / 1000 - history.at_s[0])
+    assert {row["reason"] for row in refused(outcomes)} <= {"late"}  # copies of readings long used
+
+
+@settings(max_examples=15, deadline=None)
+@given(delivered(times=2))
+def test_windows_do_not_depend_on_the_order_of_arrival_within_the_lateness(
+    case: tuple[History, list[Delivery]],
+) -> None:
+    history, (one, other) = case
+
+    first, second = closed(metered(history, one)), closed(metered(history, other))
+
+    exact = ["window_start", "quality", "meter_id"]
+    assert [name for name in exact if name in first.columns and not first[name].equals(second[name])] == []
+    assert first["import_kwh"].to_list() == pytest.approx(
+        second["import_kwh"].to_list(), rel=1e-9, abs=1e-9 * max(1.0, history.kwh[0])
+    )
+
+
+@settings(max_examples=8, deadline=None)
+@given(delivered(times=2))
+def test_power_alone_gives_the_same_energy_in_any_order(case: tuple[History, list[Delivery]]) -> None:
+    history, (one, other) = case
+    swinging = History(history.at_s, tuple(20 - kwh % 50 for kwh in history.kwh))  # kW, of either sign
+
+    first, second = (closed(metered(swinging, delivery, "power_kw")) for delivery in (one, other))
+
+    for column in {"import_kwh", "export_kwh"} & set(first.columns):
+        found, expected = (frame[column].fill_null(-1.0).to_list() for frame in (first, second))
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        assert first.filter(pl.col(column) < 0).is_empty()
+    assert first["window_start"].equals(second["window_start"])

@@ -1,0 +1,149 @@
+"""Logs of internal topics as Hypothesis strategies: what every agent must cope with."""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from builders import NOON, a_meter, a_reading, a_site
+from hypothesis import strategies as st
+
+from agents.metering.state import from_bytes
+from agents.metering.step import Metering
+from schemas.flow import Agent, Kind, Message, Outcome, SiteRecord
+from schemas.reading import TELEMETRY_ROWS
+from schemas.registry import Meter, Site
+from schemas.topics import ENERGY, TELEMETRY
+from streams.frame.codec import Envelope, Origin, envelopes
+from streams.frame.letters import letters_of
+
+LATENESS_S = 60
+PARTITION = 3
+
+LONG_NAME = "weaver-with-a-name-of-more-than-twelve-bytes"
+_METERS = [("mill", "main"), ("mill", "second"), ("mill", "press"), (LONG_NAME, "main"), ("ghost", "main")]
+
+# Site and meter, seconds before its arrival, kWh since the last reading, kind of reading.
+_READING = st.tuples(
+    st.sampled_from([*_METERS[:4] * 4, _METERS[4]]),
+    st.sampled_from([0, 0, 0, 10, 30, 45, 59, 100, 200, -5]),
+    st.sampled_from([0.0, 0.1, 1 / 3, 2.75, 40.0, 40.0, -7.0]),
+    st.sampled_from(["import", "import", "import", "both", "export", "power"]),
+)
+
+
+@dataclass(frozen=True)
+class _Second:
+    """What happens, and how long after what came before. [s]"""
+
+    after_s: int
+    what: str
+    readings: Sequence[tuple[tuple[str, str], int, float, str]]
+
+
+_SECONDS = st.builds(
+    _Second,
+    after_s=st.sampled_from([0, 1, 20, 60, 60, 90, 130]),
+    what=st.sampled_from(["readings"] * 5 + ["tick"] * 4 + ["site"]),
+    readings=st.lists(_READING, min_size=3, max_size=12),
+)
+
+
+def _sites(revision: int) -> list[Site]:
+    """Two sites; with every revision a multiplier changes and a meter comes or goes."""
+    meters: list[Meter] = [a_meter("main", interval_s=30, multiplier=1.0 + revision), a_meter("second")]
+    if revision % 2 == 0:
+        meters.append(a_meter("press", kind="sub_meter", parent="main"))
+    return [a_site("mill", *meters), a_site(LONG_NAME, a_meter(interval_s=20))]
+
+
+@st.composite
+def telemetry(draw: st.DrawFn, size: int = 12) -> list[Message]:
+    """Site records, readings in any state, and ticks, as ingest sends them; it ends with a tick."""
+    revision = 0
+    messages = [Message(Kind.SITE, NOON, record=SiteRecord(site, revision)) for site in _sites(revision)]
+    now_s = 0
+    registers: dict[tuple[str, str], float] = {}
+    for offset, second in enumerate(draw(st.lists(_SECONDS, min_size=size // 2, max_size=size))):
+        now_s += second.after_s
+        arrived_at = NOON + now_s * 1000
+        if second.what == "tick":
+            messages.append(Message(Kind.TICK, arrived_at))
+        elif second.what == "site":
+            revision += 1
+            messages += [Message(Kind.SITE, arrived_at, record=SiteRecord(site, revision)) for site in _sites(revision)]
+        else:
+            rows: list[dict[str, object]] = []
+            for (site, meter), age_s, kwh, kind in second.readings:
+                total = registers[site, meter] = registers.get((site, meter), 1000.0) + kwh
+                measures = {
+                    "import_kwh": total if kind in {"import", "both"} else None,
+                    "export_kwh": total / 2 if kind in {"export", "both"} else None,
+                    "power_kw": kwh * 10 if kind == "power" else None,
+                }
+                place = {"raw_partition": len(rows) % 2, "raw_offset": offset}
+                rows.append(a_reading(site_id=site, meter_id=meter, s=now_s - age_s, **measures, **place))
+            messages.append(Message(Kind.READINGS, arrived_at, pl.DataFrame(rows, schema=TELEMETRY_ROWS, orient="row")))
+    messages.append(Message(Kind.TICK, NOON + (now_s + 90) * 1000))
+    return messages
+
+
+@st.composite
+def energy(draw: st.DrawFn, size: int = 12) -> list[Message]:
+    """What metering makes of telemetry."""
+    agent = Metering(LATENESS_S)
+    return [
+        Message(output.kind, message.arrived_at, output.rows, output.record)
+        for message in draw(telemetry(size))
+        for output in agent.step(message).outputs
+        if output.kind is not None
+    ]
+
+
+# By the topic an agent reads; an agent that reads another one needs a log of it here.
+LOGS = {TELEMETRY.name: telemetry, ENERGY.name: energy}
+
+
+def _metering_state(packed: bytes) -> object:
+    record, points, fresh = from_bytes(packed)
+    return record, points.rows(), fresh.rows()
+
+
+# By the name of the agent: what a snapshot says, so that snapshots can be compared by meaning.
+STATES: dict[str, Callable[[bytes], object]] = {"metering": _metering_state, "emissions": json.loads}
+
+
+def said(agent: str, snapshots: Mapping[str, bytes]) -> dict[str, object]:
+    """What snapshots say, by site."""
+    return {site: STATES[agent](packed) for site, packed in snapshots.items()}
+
+
+def meaning(sent: Envelope) -> tuple[object, ...]:
+    """A message as its reader understands it: Arrow may lay out the same rows in several ways."""
+    kind = dict(sent.headers).get("kind", b"").decode()
+    value: object = sent.value
+    if kind in {Kind.WINDOWS, Kind.LIVE, Kind.READINGS}:
+        rows = pl.read_ipc_stream(io.BytesIO(sent.value))
+        value = (rows.schema, rows.rows())
+    return sent.topic, sent.key, value, sent.timestamp_ms, sent.headers
+
+
+def on_the_wire(outcome: Outcome, message: Message, offset: int, stage: str = "stage") -> list[Envelope]:
+    """Everything that is sent because of one message, as the frame sends it."""
+    origin = Origin("source", PARTITION, offset)
+    made: list[Envelope] = []
+    counts: dict[str, int] = {}
+    for output in outcome.outputs:
+        first = counts.get(output.topic.name, 0)
+        envelopes_made = list(envelopes(output, origin, first, message.arrived_at, "test"))
+        counts[output.topic.name] = first + len(envelopes_made)
+        made += envelopes_made
+    if outcome.rejected is not None:
+        made += [letter.envelope for letter in letters_of(outcome.rejected, stage, origin, message.arrived_at)]
+    return made
+
+
+def everything_sent(agent: Agent, messages: Sequence[Message]) -> list[list[Envelope]]:
+    """What is sent because of each message."""
+    return [on_the_wire(agent.step(message), message, offset) for offset, message in enumerate(messages)]
