@@ -27,3 +27,7 @@ HEADER_OFFSET = "dlq_offset"
 HEADER_INDEX = "dlq_index"  # position within that message, 0 for a message of one reading
 HEADER_TIMESTAMP = "dlq_timestamp"  # arrival, ms UTC
 HEADER_CONTENT_TYPE = "content-type"
+
+# Written by `wattloop dlq replay`.
+HEADER_REPLAY = "dlq_replay"  # on dead-letters.v1: begun | done; the message is a note, not a letter
+HEADER_REPLAYED_FROM = "dlq_replayed_from"  # on meter.readings.v1: partition:offset of the letter sent again

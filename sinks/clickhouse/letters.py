@@ -12,6 +12,7 @@ from schemas.rejection import (
     HEADER_OFFSET,
     HEADER_PARTITION,
     HEADER_REASON,
+    HEADER_REPLAY,
     HEADER_STAGE,
     HEADER_TIMESTAMP,
     HEADER_TOPIC,
@@ -54,12 +55,13 @@ def letter_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
     """Return the messages of dead-letters.v1, one row each.
 
     A stage reads each partition of a topic in order, so stage, topic and partition together name the source
-    of an origin: two stages may both reject parts of the same message.
+    of an origin: two stages may both reject parts of the same message. Notes of a replay are no letters.
     """
-    if not records:
+    letters = [one for one in records if HEADER_REPLAY not in one.headers or HEADER_REASON in one.headers]
+    if not letters:
         return pl.DataFrame()
     rows = pl.DataFrame(
-        [_letter(source, record) for record in records],
+        [_letter(source, record) for record in letters],
         schema=LETTER_ROWS | {MESSAGE: pl.Int64()},
         orient="row",
     )

@@ -5,7 +5,7 @@ from importlib.metadata import version
 import click
 
 from schemas.problem import ConfigurationError
-from streams.cli import config, migrate, registry, run, worker
+from streams.cli import config, dlq, doctor, lag, migrate, registry, run, topics, worker
 
 WRONG_CONFIGURATION = 2
 
@@ -13,7 +13,11 @@ COMMANDS: tuple[click.Command, ...] = (
     run.command,
     worker.command,
     registry.command,
+    dlq.command,
     migrate.command,
+    topics.command,
+    lag.command,
+    doctor.command,
     config.command,
 )
 

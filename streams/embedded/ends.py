@@ -46,17 +46,23 @@ async def end_offsets(
     )
     await consumer.start()
     try:
-        partitions = [
-            TopicPartition(topic, partition)
-            for topic in set(topics) & await consumer.topics()
-            for partition in consumer.partitions_for_topic(topic) or ()
-        ]
-        if not partitions:
+        known_topics = set(topics) & await consumer.topics()
+        if not known_topics:
             return {}
-        consumer.assign(partitions)
-        # Near the end is enough: the first fetch from there brings the true end along.
-        await consumer.seek_to_end(*partitions)
         async with asyncio.timeout(patience_s):
+            # Apache Kafka tells a consumer the partitions of topics it reads only, so it has to begin with all of them.
+            consumer.subscribe(sorted(known_topics))
+            while not all(consumer.partitions_for_topic(topic) for topic in known_topics):
+                await consumer.getmany(timeout_ms=50)
+            partitions = [
+                TopicPartition(topic, partition)
+                for topic in known_topics
+                for partition in consumer.partitions_for_topic(topic) or ()
+            ]
+            consumer.unsubscribe()
+            consumer.assign(partitions)
+            # Near the end is enough: the first fetch from there brings the true end along.
+            await consumer.seek_to_end(*partitions)
             while True:
                 ends = {(place.topic, place.partition): consumer.highwater(place) for place in partitions}
                 known = {place: end for place, end in ends.items() if end is not None}

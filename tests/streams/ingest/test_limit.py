@@ -56,6 +56,13 @@ def test_partitions_read_from_different_times_do_not_hide_each_other():
     assert stops(limit, at(), at(2))
 
 
+def test_a_minute_that_was_within_the_limit_is_not_judged_again_by_a_part_of_it():
+    limit = RejectionLimit(0.5, 2)
+    assert not stops(limit, at(*[0] * 10), at(*[50 * S] * 3))
+
+    assert not stops(limit, at(*[100 * S] * 10), at(100 * S))
+
+
 def test_messages_that_are_read_again_are_not_counted_twice_after_forgetting():
     limit = RejectionLimit(0.5, 2)
     assert not stops(limit, at(), at(0, 1))

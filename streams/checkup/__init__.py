@@ -1,0 +1,1 @@
+"""What `wattloop doctor` looks at: the broker, its topics, the history store, clocks and disk."""
