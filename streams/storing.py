@@ -203,6 +203,9 @@ class Storing(Service):
         self._oldest.pop(place, None)
         if result is None:
             return
+        if result.last_offset >= self._stored.get(place, 0):
+            # Messages that waited behind a recorded block are in the next one now; nothing else may ever flush it.
+            self._oldest[place] = time.monotonic()
         self._stored[place] = result.last_offset + 1
         METRICS.sink_flush_seconds.labels(writer.spec.table).observe(time.perf_counter() - started)
         METRICS.sink_rows_total.labels(writer.spec.table).inc(result.rows)

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ Ends = Mapping[tuple[str, int], int]  # (full topic name, partition) -> offset a
 
 _RETRY_S = 1.0
 _STALL_S = 60.0
+_SHUT_DOWN_S = 20.0  # what disconnecting may take after the drain or the last checkpoint
 
 
 class StoppedEarly(Exception):
@@ -87,6 +90,7 @@ class Worker:
         try:
             await self._start()
             await self._stop.wait()
+            self._watchdog()
             if self._bug is None and self.settings.broker_forgets:
                 await self._drain()
             elif self._bug is None:
@@ -101,6 +105,17 @@ class Worker:
             return 1
         log.info("worker_stopped")
         return 0
+
+    def _watchdog(self) -> None:
+        """End the process when stopping takes too long, as when the broker is away; nothing is lost by it."""
+
+        def end() -> None:
+            log.error("worker_did_not_stop_in_time")
+            os._exit(1)
+
+        timer = threading.Timer(self.settings.drain_timeout_s + _SHUT_DOWN_S, end)
+        timer.daemon = True
+        timer.start()
 
     async def _start(self) -> None:
         started = time.monotonic()

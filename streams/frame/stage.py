@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 from faust.types.tables import TableT
@@ -201,7 +202,12 @@ class Stage:
                 "got": offset,
             },
         )
-        await self.app.consumer.seek(self._place(lane.partition), lane.next_offset)
+        try:
+            await self.app.consumer.seek(self._place(lane.partition), lane.next_offset)
+        except IllegalStateError:
+            # Revoked meanwhile: the message was left over from before.
+            self.lanes.pop(lane.partition, None)
+            log.info("seek_left_to_the_next_owner", extra={"agent": self.spec.name, "partition": lane.partition})
 
     def _place(self, partition: int) -> TP:
         return TP(self.prefix + self.spec.source.name, partition)
