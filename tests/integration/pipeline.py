@@ -111,6 +111,11 @@ class Pipeline:
 
     def start(self) -> None:
         """Start a worker and wait until it is ready."""
+        self.launch()
+        wait_for(self._ready, 60)
+
+    def launch(self) -> None:
+        """Start a worker."""
         with (self.directory / "worker.log").open("ab") as log:
             self.worker = subprocess.Popen(
                 [sys.executable, "-m", "streams.cli.main", "worker"],
@@ -118,7 +123,6 @@ class Pipeline:
                 stdout=log,
                 stderr=log,
             )
-        wait_for(self._ready, 60)
 
     def _ready(self) -> bool:
         assert self.worker is not None
