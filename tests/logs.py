@@ -1,7 +1,6 @@
 """Logs of internal topics as Hypothesis strategies: what every agent must cope with."""
 
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,8 @@ import polars as pl
 from builders import NOON, a_meter, a_reading, a_site
 from hypothesis import strategies as st
 
-from agents.metering.state import from_bytes
+from agents.emissions.state import from_bytes as emissions_state
+from agents.metering.state import from_bytes as metering_state
 from agents.metering.step import Metering
 from schemas.flow import Agent, Kind, Message, Outcome, SiteRecord
 from schemas.reading import TELEMETRY_ROWS
@@ -106,12 +106,17 @@ LOGS = {TELEMETRY.name: telemetry, ENERGY.name: energy}
 
 
 def _metering_state(packed: bytes) -> object:
-    record, points, fresh = from_bytes(packed)
+    record, points, fresh = metering_state(packed)
     return record, points.rows(), fresh.rows()
 
 
+def _emissions_state(packed: bytes) -> object:
+    state, waiting, fresh, moved = emissions_state(packed)
+    return state, waiting.rows(), fresh.rows(), moved
+
+
 # By the name of the agent: what a snapshot says, so that snapshots can be compared by meaning.
-STATES: dict[str, Callable[[bytes], object]] = {"metering": _metering_state, "emissions": json.loads}
+STATES: dict[str, Callable[[bytes], object]] = {"metering": _metering_state, "emissions": _emissions_state}
 
 
 def said(agent: str, snapshots: Mapping[str, bytes]) -> dict[str, object]:

@@ -38,7 +38,7 @@ MINUTES: dict[str, pl.DataType] = {
 EMPTY = pl.DataFrame(schema=MINUTES)
 
 # A minute that was sent without one of its meters waits this long for it, in event time.
-KEEP_MS = 40 * 86_400_000
+KEEP_MS = 35 * 86_400_000
 
 
 def of_grid(windows: pl.DataFrame, arrived_at: int) -> pl.DataFrame:

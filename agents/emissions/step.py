@@ -6,13 +6,13 @@ Yields   emissions.v1   one record per site and minute, when all its grid meters
 State    per site: record, totals of the day and month, live figures of its grid meters, minutes that wait for a meter
 """
 
-import json
 from collections.abc import Iterable, Mapping
 
 import polars as pl
 
 from agents.emissions import minutes
 from agents.emissions.pricing import Pricing, Reference
+from agents.emissions.state import from_bytes, to_bytes
 from agents.emissions.totals import LiveMeter, SiteState
 from schemas.emission import EMISSION_RECORD, LIVE_RECORD
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
@@ -65,37 +65,27 @@ class Emissions:
         sites = sorted(self._changed)
         waiting = _by_site(self._waiting, sites)
         fresh = _by_site(pl.concat([pl.DataFrame(schema=minutes.WINDOWS), *self._fresh]), sites)
-        taken = {}
-        for site in sites:
-            state = self._states[site].to_json()
-            state |= {
-                "waiting": waiting.get(site, []),
-                "fresh": fresh.get(site, []),
-                "moved": site in self._moved,
-            }
-            taken[site] = json.dumps(state).encode()
+        none, nothing = minutes.EMPTY, pl.DataFrame(schema=minutes.WINDOWS)
+        taken = {
+            site: to_bytes(
+                self._states[site], waiting.get(site, none), fresh.get(site, nothing), moved=site in self._moved
+            )
+            for site in sites
+        }
         self._changed.clear()
         return taken
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
         """Take over these sites."""
-        waiting: list[list[object]] = []
-        fresh: list[list[object]] = []
-        self._moved.difference_update(snapshots)
-        for site, packed in snapshots.items():
-            text = packed.decode()
-            self._states[site] = SiteState.from_json(text)
-            found = json.loads(text)
-            waiting.extend(found["waiting"])
-            fresh.extend(found["fresh"])
-            if found["moved"]:
-                self._moved.add(site)
         others = ~pl.col("site_id").is_in(list(snapshots))
-        self._waiting = pl.concat(
-            [self._waiting.filter(others), pl.DataFrame(waiting, schema=minutes.MINUTES, orient="row")]
-        )
+        waiting = [self._waiting.filter(others)]
         self._fresh = [rows.filter(others) for rows in self._fresh]
-        self._fresh.append(pl.DataFrame(fresh, schema=minutes.WINDOWS, orient="row"))
+        for site, packed in snapshots.items():
+            self._states[site], still, fresh, moved = from_bytes(packed)
+            waiting.append(still)
+            self._fresh.append(fresh)
+            (self._moved.add if moved else self._moved.discard)(site)
+        self._waiting = pl.concat(waiting)
         self._learnt = False
 
     def _configure(self, record: SiteRecord) -> Outcome:
@@ -192,7 +182,12 @@ class Emissions:
         theirs = pl.col("site_id").is_in(sites.to_list())
         sent = minutes.still_waiting(
             counted.filter(theirs & (missing > 0))
-            .with_columns(revision=pl.col("revision") + due.cast(pl.Int32), fresh=pl.col("fresh") & ~due)
+            .with_columns(
+                revision=pl.col("revision") + due.cast(pl.Int32),
+                fresh=pl.col("fresh") & ~due,
+                # What was sent once has waited long enough for ever: the same number packs better than many.
+                waiting_since=pl.when(due).then(0).otherwise("waiting_since"),
+            )
             .select(*minutes.MINUTES)
         )
         # The others stay as they are: what changes unsaid is not in the next snapshot.
@@ -245,6 +240,6 @@ class Emissions:
         return priced.rename({"emitted_kg": "kg_per_h", "cost_cny": "cny_per_h"}).select(*LIVE_RECORD)
 
 
-def _by_site(rows: pl.DataFrame, sites: list[str]) -> dict[str, list[list[object]]]:
-    mine = rows.filter(pl.col("site_id").is_in(sites)).partition_by("site_id", as_dict=True)
-    return {str(key[0]): [list(row) for row in own.iter_rows()] for key, own in mine.items()}
+def _by_site(rows: pl.DataFrame, sites: list[str]) -> dict[str, pl.DataFrame]:
+    mine = rows.filter(pl.col("site_id").is_in(sites))
+    return {str(key[0]): own for key, own in mine.partition_by("site_id", as_dict=True).items()}

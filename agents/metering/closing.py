@@ -12,8 +12,6 @@ from agents.metering.points import METER, POINTS, SAME_AS_NEXT
 from schemas.reading import TIMESTAMP
 from schemas.window import WINDOW_MS, WINDOW_S, Quality
 
-_ENDS_KW = ("power_kw", "next_power_kw")
-
 
 def closable(points: pl.DataFrame, now: int, lateness_ms: int) -> pl.DataFrame:
     """Find up to where the windows of each meter can be closed.
@@ -104,17 +102,11 @@ def segments(points: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
     by_register = pl.any_horizontal(
         pl.col("import_kwh", "next_import_kwh", "export_kwh", "next_export_kwh").is_not_null()
     )
-    first_kw, last_kw, delivers = (
-        pl.col("power_kw"),
-        pl.col("next_power_kw"),
-        pl.min_horizontal(*_ENDS_KW) < 0,
-    )
-    drawn = pl.when(~pl.col("gap")).then(drawn_kwh(first_kw, last_kw, pl.col("dt")))
-    delivered = pl.when(~pl.col("gap") & delivers).then(drawn_kwh(-first_kw, -last_kw, pl.col("dt")))
+    drawn = drawn_kwh(pl.col("power_kw"), pl.col("next_power_kw"), pl.col("dt"))
     return paired.with_columns(
         by_power=~by_register,
-        import_e=pl.when(by_register).then(pl.col("import_d")).otherwise(drawn),
-        export_e=pl.when(by_register).then(pl.col("export_d")).otherwise(delivered),
+        import_e=pl.when(by_register).then(pl.col("import_d")).when(~pl.col("gap")).then(drawn),
+        export_e=pl.col("export_d"),
         back=((pl.col("import_d") < 0) | (pl.col("export_d") < 0)).fill_null(False),
     ).with_columns(pl.when(pl.col("back")).then(None).otherwise(pl.col("import_e", "export_e")).name.keep())
 
@@ -153,11 +145,13 @@ def windows(closed: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
         share = (moment - pl.col("ts")) / pl.col("dt")
         return register_at(pl.col("power_kw"), pl.col("next_power_kw"), share)
 
-    def share_of(energy: str, direction: int) -> pl.Expr:
-        begins_kw, ends_kw = direction * power_at(pl.col("begins")), direction * power_at(pl.col("ends"))
-        by_power = pl.when(pl.col(energy).is_not_null()).then(drawn_kwh(begins_kw, ends_kw, pl.col("part")))
-        evenly = share_of_energy(pl.col(energy), pl.col("part"), pl.col("dt"))
-        return pl.when(pl.col("by_power")).then(by_power).otherwise(evenly)
+    begins_kw, ends_kw, part = power_at(pl.col("begins")), power_at(pl.col("ends")), pl.col("part")
+    # Said of the part and not of its segment, so that it makes no difference where earlier windows cut it.
+    delivers = pl.min_horizontal(begins_kw, ends_kw) < 0
+    delivered = pl.when(delivers).then(drawn_kwh(-begins_kw, -ends_kw, part))
+
+    def evenly(energy: str) -> pl.Expr:
+        return share_of_energy(pl.col(energy), part, pl.col("dt"))
 
     quality = (
         pl.when((pl.col("gap") & ~pl.col("by_power")).any())
@@ -168,8 +162,8 @@ def windows(closed: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
     )
     summed = (
         parts.with_columns(
-            import_part=share_of("import_e", 1),
-            export_part=share_of("export_e", -1),
+            import_part=pl.when("by_power").then(drawn_kwh(begins_kw, ends_kw, part)).otherwise(evenly("import_e")),
+            export_part=pl.when("by_power").then(delivered).otherwise(evenly("export_e")),
         )
         .group_by(*METER, "window_start", maintain_order=True)
         .agg(

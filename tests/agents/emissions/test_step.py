@@ -1,15 +1,18 @@
 """Emissions of a site's minutes: by hand, with meters that are late, silent, or not at the grid."""
 
+import random
+
 import pytest
 from builders import NOON, ZHEJIANG, a_meter, a_site, fed, ms, rows_at, sent, site_at, tick_at, windows
 
+from agents.emissions.minutes import KEEP_MS
 from agents.emissions.pricing import Reference
 from agents.emissions.step import HOLD_MS, Emissions
 from schemas.emission import EMISSION_RECORD
 from schemas.flow import Kind, Message, Outcome
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.registry import Tariff
-from schemas.topics import EMISSIONS
+from schemas.topics import EMISSIONS, MIB
 from schemas.window import LIVE_ROWS
 
 HOLD_S = HOLD_MS / 1000
@@ -224,6 +227,19 @@ def test_an_older_record_of_a_site_changes_nothing(agent: Emissions):
     fed(agent, [site_at(a_site(), 5), site_at(TWO_METERS, 4)])
 
     assert [one["meters_missing"] for one in records(fed(agent, [closed({}), tick_at(0)]))] == [0]
+
+
+def test_minutes_that_wait_as_long_as_they_may_fit_into_a_message(agent: Emissions):
+    fed(agent, [site_at(TWO_METERS)])
+    chance = random.Random(7)
+    for start_s in range(0, KEEP_MS // 1000 + 86_400, 86_400):
+        minutes = range(start_s // 60, start_s // 60 + 1440)
+        rows = windows(
+            *({"minute": one, "import_kwh": chance.random(), "export_kwh": chance.random()} for one in minutes)
+        )
+        fed(agent, [rows_at(Kind.WINDOWS, start_s, rows), tick_at(start_s), tick_at(start_s + HOLD_S + 1)])
+
+    assert len(agent.snapshot()["mill"]) < MIB * 0.9
 
 
 def test_what_waits_at_one_site_is_left_alone_when_another_site_is_sent(agent: Emissions):

@@ -142,7 +142,7 @@ def test_power_alone_gives_the_same_energy_in_any_order(case: tuple[History, lis
     first, second = (closed(metered(swinging, delivery, "power_kw")) for delivery in (one, other))
 
     for column in {"import_kwh", "export_kwh"} & set(first.columns):
-        found, expected = (frame[column].fill_null(-1.0).to_list() for frame in (first, second))
+        found, expected = (frame[column].fill_null(0.0).to_list() for frame in (first, second))
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
         assert first.filter(pl.col(column) < 0).is_empty()
     assert first["window_start"].equals(second["window_start"])

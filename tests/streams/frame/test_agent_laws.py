@@ -16,7 +16,7 @@ from streams.topology import stages
 STAGES = stages(Settings(allowed_lateness_s=LATENESS_S))
 
 every_agent = pytest.mark.parametrize("stage", STAGES, ids=[stage.name for stage in STAGES])
-some = settings(max_examples=6, deadline=None)
+some = settings(max_examples=12, deadline=None)
 
 
 def test_every_agent_is_covered() -> None:

@@ -166,6 +166,7 @@ def test_a_lane_goes_on_where_its_checkpoint_ended():
     kept = dict(checkpoint_of(lane))
 
     again, agent = a_lane(kept)
+    assert again.stamps == {"mill": 1}
     again.apply(2, *batch({"raw_offset": 1}, {"raw_offset": 2}))
 
     assert agent.counts == {"mill": 2}

@@ -1,0 +1,58 @@
+"""An emissions snapshot of one site, as bytes.
+
+A grid meter that is away for weeks leaves tens of thousands of minutes that wait for it, so they are packed by column.
+"""
+
+import io
+import json
+import struct
+from collections.abc import Mapping
+
+import polars as pl
+
+from agents.emissions.minutes import MINUTES, WINDOWS
+from agents.emissions.totals import SiteState
+
+_LENGTH = struct.Struct(">I")
+
+
+def to_bytes(state: SiteState, waiting: pl.DataFrame, fresh: pl.DataFrame, *, moved: bool) -> bytes:
+    """Pack a site's state.
+
+    Parameters
+    ----------
+    state
+        Record, totals and live figures.
+    waiting
+        Its `MINUTES`.
+    fresh
+        Its `WINDOWS` that came after the last tick.
+    moved
+        Whether its live record is due at the next tick.
+    """
+    head = json.dumps(state.to_json() | {"moved": moved}).encode()
+    return b"".join(_LENGTH.pack(len(part)) + part for part in (head, _packed(waiting), _packed(fresh)))
+
+
+def from_bytes(packed: bytes) -> tuple[SiteState, pl.DataFrame, pl.DataFrame, bool]:
+    """Unpack what `to_bytes` made."""
+    parts = []
+    place = 0
+    while place < len(packed):
+        (length,) = _LENGTH.unpack_from(packed, place)
+        place += _LENGTH.size + length
+        parts.append(packed[place - length : place])
+    head, waiting, fresh = parts
+    moved = bool(json.loads(head)["moved"])
+    return SiteState.from_json(head.decode()), _unpacked(waiting, MINUTES), _unpacked(fresh, WINDOWS), moved
+
+
+def _packed(rows: pl.DataFrame) -> bytes:
+    body = io.BytesIO()
+    if not rows.is_empty():
+        rows.write_ipc_stream(body, compression="zstd")
+    return body.getvalue()
+
+
+def _unpacked(body: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    return pl.read_ipc_stream(io.BytesIO(body)).select(*schema) if body else pl.DataFrame(schema=dict(schema))
