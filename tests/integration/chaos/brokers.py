@@ -65,7 +65,7 @@ def some_broker(kind: str, directory: Path) -> Iterator[Broker]:
         with a_broker() as address:
             yield Broker(address)
         return
-    port = _free_port()
+    port = free_port()
     options = ("--data", str(directory / "kafka"), "--port", str(port))
     script = str(ROOT / "deploy/kafka/kafka")
     broker = Broker(f"127.0.0.1:{port}", (script, *options))
@@ -76,7 +76,8 @@ def some_broker(kind: str, directory: Path) -> Iterator[Broker]:
         subprocess.run([script, "kill", *options], check=False, capture_output=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that is free, with the one a controller takes."""
     while True:
         port = random.SystemRandom().choice(_PORTS)
         if all(map(_is_free, (port, port + _CONTROLLER_ABOVE))):

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from chaos.brokers import Broker, some_broker
-from chaos.judgement import judge, judge_guest
+from chaos.histories import History, a_history
+from chaos.judgement import judge
 from chaos.schedule import Fault, Kind, Schedule, make_schedule
 from chaos.wire import Ends, Sender, ends_of, has_committed, read_back
 from pipeline import Pipeline
@@ -38,13 +39,10 @@ class Report:
 
 @dataclass(slots=True)
 class Stand:
-    """Where a schedule happens: a broker, a worker under a supervisor, and at times a guest with its own history.
-
-    The embedded ClickHouse belongs to one process. So the guest stores into a history of its own, while agents and
-    ingest share everything.
-    """
+    """Where a schedule happens: a broker, a history, a worker under a supervisor, and at times a guest."""
 
     broker: Broker
+    history: History
     worker: Pipeline
     guest: Pipeline
     problems: list[str] = field(default_factory=list)
@@ -82,6 +80,21 @@ class Stand:
                 stop()
                 self.wait(fault.for_s)
                 self.broker.start()
+            case Kind.BROKER_AWAY_TERMINATE:
+                self.until_ready(self.worker)
+                self.broker.stop()
+                self.wait(fault.for_s)
+                self._end(self.worker, "worker", must_be_zero=False)
+                self.broker.start()
+                self.worker.launch()
+            case Kind.HISTORY_KILL | Kind.HISTORY_AWAY:
+                self.history.kill()
+                self.wait(fault.for_s)
+                self.history.start()
+            case Kind.HISTORY_FREEZE:
+                self.history.freeze()
+                self.wait(fault.for_s)
+                self.history.thaw()
 
     def note(self, what: str) -> None:
         """Keep a diary, to be laid beside the logs."""
@@ -212,22 +225,22 @@ def run_seed(seed: int, kind: str, directory: Path) -> Report:
     """
     started = time.monotonic()
     schedule = make_schedule(seed, int(time.time() * 1000), broker_keeps=kind == "apache")
-    with some_broker(kind, directory) as broker:
-        problems = _run(schedule, broker, directory)
+    with some_broker(kind, directory) as broker, a_history(directory) as history:
+        problems = _run(schedule, broker, history, directory)
     seconds = time.monotonic() - started
     return Report(seed, tuple(map(str, schedule.faults)), len(schedule.feed.messages), tuple(problems), seconds)
 
 
-def _run(schedule: Schedule, broker: Broker, directory: Path) -> list[str]:
+def _run(schedule: Schedule, broker: Broker, history: History, directory: Path) -> list[str]:
     feed = schedule.feed
     places = [directory / "worker", directory / "guest"]
     for place in places:
         place.mkdir()
-    worker, guest = (Pipeline(broker.address, PREFIX, place) for place in places)
+    worker, guest = (Pipeline(broker.address, PREFIX, place, history=history.url) for place in places)
     plants = directory / "plants.yaml"
     plants.write_text(feed.registry)
     worker.command("registry", "apply", str(plants))
-    stand = Stand(broker, worker, guest)
+    stand = Stand(broker, history, worker, guest)
     try:
         worker.start()
         sender = Sender(broker.address, PREFIX, feed.messages, schedule.sending_s, idempotent=broker.keeps)
@@ -246,10 +259,7 @@ def _run(schedule: Schedule, broker: Broker, directory: Path) -> list[str]:
     finally:
         worker.kill()
         guest.kill()
-    problems = [*stand.problems, *judge(worker, feed, kept)]
-    if (guest.directory / "data" / "history").exists():
-        problems += [f"guest: {one}" for one in judge_guest(guest, feed, kept)]
-    return problems
+    return [*stand.problems, *judge(worker, feed, kept)]
 
 
 def forget(directory: Path) -> None:

@@ -51,12 +51,6 @@ def judge(pipeline: Pipeline, feed: Feed, kept: Sequence[Kept]) -> list[str]:
     return problems
 
 
-def judge_guest(pipeline: Pipeline, feed: Feed, kept: Sequence[Kept]) -> list[str]:
-    """Judge the history of a worker that was there for a while: incomplete, but nothing wrong and nothing twice."""
-    truth = _truth(feed.meaning, kept)
-    return [*_windows(pipeline, truth, truth.windows.clear()), *_no_window_twice(pipeline)]
-
-
 def _truth(meaning: Mapping[bytes, tuple[Reading, ...] | Reason], kept: Sequence[Kept]) -> _Truth:
     readings: list[tuple[int, int, str, str, int, float]] = []
     letters: list[tuple[int, int, str, str]] = []

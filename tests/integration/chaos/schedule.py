@@ -22,9 +22,14 @@ class Kind(Enum):
     ZOMBIE = "zombie"  # a second worker takes over from a frozen one, which then wakes up
     BROKER_RESTART = "broker restart"
     BROKER_KILL = "broker kill"
+    BROKER_AWAY_TERMINATE = "terminate while the broker is away"
+    HISTORY_KILL = "history killed"  # SIGKILL, and back after a while
+    HISTORY_AWAY = "history away"  # the same, for a minute
+    HISTORY_FREEZE = "history frozen"  # SIGSTOP: connections stay open, and no answer comes
 
 
-_OF_THE_BROKER = (Kind.BROKER_RESTART, Kind.BROKER_KILL)
+_OF_THE_BROKER = (Kind.BROKER_RESTART, Kind.BROKER_KILL, Kind.BROKER_AWAY_TERMINATE)
+_AWAY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +92,12 @@ def _fault(kind: Kind, chance: random.Random) -> Fault:
             for_s = SESSION_TIMEOUT_S + chance.uniform(1.5, 6.0)
         case Kind.GUEST | Kind.GUEST_KILLED:
             for_s = chance.uniform(1.0, 10.0)
-        case Kind.BROKER_RESTART | Kind.BROKER_KILL:
+        case Kind.BROKER_RESTART | Kind.BROKER_KILL | Kind.HISTORY_KILL:
             for_s = chance.uniform(0.0, 5.0)
+        case Kind.HISTORY_AWAY:
+            for_s = _AWAY_S
+        case Kind.HISTORY_FREEZE:
+            for_s = chance.uniform(1.0, 15.0)
         case _:
             for_s = chance.uniform(0.0, 3.0)
     return Fault(kind, after_s, for_s)
