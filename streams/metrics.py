@@ -52,6 +52,9 @@ class Metrics:
             "Rows left out because they were stored before, by table.",
             ["table"],
         )
+        self.sink_held_bytes = Gauge(
+            "wattloop_sink_held_bytes", "Bytes of messages that were read and are not yet stored."
+        )
         self.sink_retries_total = Counter(
             "wattloop_sink_retries_total", "Times the history store was away and a block was tried again."
         )

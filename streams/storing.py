@@ -1,7 +1,7 @@
 """Storing: the consumer that fills the history store, one writer per topic of `streams.topology.STORED`.
 
 Offsets are committed for lag only; where a partition goes on is what the table itself says. While the history store is
-away, partitions are paused, so what is held stays bounded, and the same block is tried again until it is taken.
+away nothing more is read, so what is held stays bounded, and the same blocks are tried again until they are taken.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 BLOCK_ROWS = 100_000
-BLOCK_BYTES = 64 << 20  # what may be held for one partition before it is stored
+HELD_BYTES = 128 << 20  # what may be held of all partitions, and one poll more, before it is stored
 BLOCK_AGE_S = 2.0
 _POLL_RECORDS = 5_000
 _RETRY_S = 1.0
@@ -130,6 +130,8 @@ class Storing(Service):
                 return
 
     async def _round(self) -> None:
+        if not self.available:
+            await self._flush_due(everything=True)
         fresh = self._consumer.assignment() - self._open
         if fresh:
             await self._take_over(fresh)
@@ -137,7 +139,9 @@ class Storing(Service):
         for place, records in polled.items():
             if place in self._open:
                 await self._add(place, records)
-        await self._flush_due(everything=not polled)
+        held_bytes = sum(self._writers[place.topic].bytes_pending(place.partition) for place in self._oldest)
+        METRICS.sink_held_bytes.set(held_bytes)
+        await self._flush_due(everything=not polled or held_bytes >= HELD_BYTES)
         self.available = True
 
     async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
@@ -180,14 +184,16 @@ class Storing(Service):
             )
             self._consumer.seek(place, gap.expected_offset)
         self._oldest.setdefault(place, time.monotonic())
-        if writer.rows_pending(place.partition) >= BLOCK_ROWS or writer.bytes_pending(place.partition) >= BLOCK_BYTES:
-            await self._flush(place)
 
     async def _flush_due(self, *, everything: bool) -> None:
         now = time.monotonic()
         for place, since in list(self._oldest.items()):
-            if place in self._open and (everything or now - since >= BLOCK_AGE_S):
+            due = everything or now - since >= BLOCK_AGE_S
+            if place in self._open and (due or self._rows_pending(place) >= BLOCK_ROWS):
                 await self._flush(place)
+
+    def _rows_pending(self, place: TopicPartition) -> int:
+        return self._writers[place.topic].rows_pending(place.partition)
 
     async def _flush(self, place: TopicPartition) -> None:
         writer = self._writers[place.topic]
