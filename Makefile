@@ -7,7 +7,7 @@ KAFKA := deploy/kafka/kafka
 KAFKA_DATA ?= $(CURDIR)/.wattloop/kafka
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check kafka kafka-stop test-kafka bench lock clean
+.PHONY: help run test check kafka kafka-stop test-kafka chaos bench lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ kafka-stop: ## stop it
 
 test-kafka: $(READY) ## the integration tests on Apache Kafka 4 (Java 17 and Maven needed)
 	WATTLOOP_TEST_BROKER=apache $(BIN)/pytest -m integration tests/integration $(ARGS)
+
+chaos: $(READY) ## seeded fault schedules on Apache Kafka 4; ARGS="--schedules 100 --seed 1"
+	$(BIN)/python tests/integration/chaos/run.py $(ARGS)
 
 bench: $(READY) ## measure the hot paths; prints figures, asserts nothing
 	$(BIN)/python -m bench $(ARGS)

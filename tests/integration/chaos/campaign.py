@@ -1,4 +1,4 @@
-"""Runs fault schedules, one after the other, and says what came out (the command line is run.py)."""
+"""Runs fault schedules and says what came out (the command line is run.py)."""
 
 import argparse
 import logging
@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from chaos.harness import Report, forget, run_seed
@@ -33,7 +34,7 @@ def table(reports: Sequence[Report]) -> str:
 
 def main() -> int:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Run fault schedules, one after the other, and judge what each left.")
+    parser = argparse.ArgumentParser(description="Run fault schedules and judge what each left.")
     parser.add_argument("--schedules", type=int, default=10, metavar="N", help="how many (10)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the first one (1)")
     parser.add_argument(
@@ -42,29 +43,43 @@ def main() -> int:
         default="apache" if os.environ.get("WATTLOOP_TEST_BROKER", "apache") == "apache" else "embedded",
         help="Apache Kafka 4, or the embedded one, which is never restarted (apache)",
     )
+    parser.add_argument(
+        "--parallel", type=int, default=1, metavar="N", help="how many at a time; most of a schedule is waiting (1)"
+    )
     parser.add_argument("--work", type=Path, metavar="DIR", help="where it happens (a temporary directory)")
     asked = parser.parse_args()
     work: Path = asked.work or Path(tempfile.mkdtemp(prefix="wattloop-chaos-"))
     reports: list[Report] = []
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that the broker is away is no news here
     try:
-        for seed in range(asked.seed, asked.seed + asked.schedules):
-            directory = work / f"seed-{seed}"
-            directory.mkdir(parents=True)
-            report = run_seed(seed, asked.broker, directory)
-            reports.append(report)
-            say(line(report))
-            for problem in report.problems:
-                say(f"    {problem}")
-            if report.problems:
-                say(f"    left in {directory}")
-            else:
-                forget(directory)
+        with ThreadPoolExecutor(asked.parallel) as pool:
+            seeds = range(asked.seed, asked.seed + asked.schedules)
+            running = [pool.submit(one, seed, asked.broker, work / f"seed-{seed}") for seed in seeds]
+            try:
+                reports.extend(done.result() for done in as_completed(running))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
     except KeyboardInterrupt:
         say("interrupted")
+    reports.sort(key=lambda report: report.seed)
     failed = sum(bool(one.problems) for one in reports)
     say(f"\n{table(reports)}\n\n{len(reports) - failed} of {len(reports)} schedules exact")
     return 1 if failed or len(reports) < asked.schedules else 0
+
+
+def one(seed: int, broker: str, directory: Path) -> Report:
+    """Run a schedule, say what came out, and keep what it left if that is wrong."""
+    directory.mkdir(parents=True)
+    report = run_seed(seed, broker, directory)
+    say(line(report))
+    for problem in report.problems:
+        say(f"    seed {seed}: {problem}")
+    if report.problems:
+        say(f"    left in {directory}")
+    else:
+        forget(directory)
+    return report
 
 
 def say(text: str) -> None:
