@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 BLOCK_ROWS = 100_000
 HELD_BYTES = 128 << 20  # what may be held of all partitions, and one poll more, before it is stored
 BLOCK_AGE_S = 2.0
-_POLL_RECORDS = 5_000
+_POLL_RECORDS = 100  # a batch may hold thousands of rows, and all of a poll is decoded at once
 _RETRY_S = 1.0
 
 
