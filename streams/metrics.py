@@ -73,7 +73,9 @@ class Metrics:
             ["station", "topic"],
         )
         self.station_progress_timestamp_seconds = Gauge(
-            "wattloop_station_progress_timestamp_seconds", "When a station last took something.", ["station"]
+            "wattloop_station_progress_timestamp_seconds",
+            "When a station last took something, or had nothing to take, or had an excuse.",
+            ["station"],
         )
         self.event_loop_delay_seconds = Histogram(
             "wattloop_event_loop_delay_seconds",

@@ -125,6 +125,7 @@ class Worker:
             raise
         finally:
             self._stopping.begin()
+            self._progress.stopping = True
             await self._shut_down()
             observing.cancel()
             admin.stop()
@@ -141,11 +142,15 @@ class Worker:
 
     async def _observe(self, observer: Observer) -> None:
         """Beat and look, from the event loop whose life is in question."""
-        while True:
-            asked_at = time.monotonic()
-            await asyncio.sleep(_OBSERVE_S)
-            METRICS.event_loop_delay_seconds.observe(max(0.0, time.monotonic() - asked_at - _OBSERVE_S))
-            observer.look()
+        try:
+            while True:
+                asked_at = time.monotonic()
+                await asyncio.sleep(_OBSERVE_S)
+                METRICS.event_loop_delay_seconds.observe(max(0.0, time.monotonic() - asked_at - _OBSERVE_S))
+                observer.look()
+        except Exception as error:
+            log.exception("observer_failed")  # without it no probe could be believed
+            await self._fail(error)
 
     async def _start(self) -> None:
         started = time.monotonic()

@@ -313,7 +313,9 @@ class Stage:
             if place.topic == topic:
                 lane = self.lanes.get(place.partition)
                 taken = None if lane is None else lane.next_offset
-                end = self.app.consumer.highwater(place)
+                end = None
+                with suppress(AssertionError):  # Faust's consumer has a thread of its own: revoked just now
+                    end = self.app.consumer.highwater(place)
                 found[place.topic, place.partition] = Reach(taken, end, self.arrived_at.get(place.partition))
         return found
 

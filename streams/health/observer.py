@@ -79,6 +79,8 @@ class Observer:
         """Look at everything once."""
         now = self._clock()
         self._progress.beat(now)
+        if self._progress.stopping:
+            return
         self._excuses(now)
         starting = Sighting(
             self._steps, int(not self.started), self._waits or self._broker_excuse or self._store_excuse

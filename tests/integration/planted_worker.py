@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import faust
+from faust.agents import current_agent
+from faust.agents.agent import Agent as FaustAgent
 
 from schemas.flow import Agent, Kind, Message, Outcome
 from streams import logs
@@ -35,6 +37,7 @@ class Planted:
     """An agent that works until the sign is given."""
 
     inner: Agent
+    throwing: "asyncio.Future[None] | None" = None
 
     def step(self, message: Message) -> Outcome:
         if SIGN.exists() and message.kind is Kind.TICK:
@@ -48,6 +51,12 @@ class Planted:
                 event = faust.current_event()
                 assert event is not None
                 event.app.flow_control.suspend()
+            elif KIND == "crashes":
+                # An error of the stream, not of the agent: Faust starts the agent anew and tells nobody.
+                agent = current_agent()
+                assert isinstance(agent, FaustAgent)
+                for actor in agent._actors:
+                    self.throwing = asyncio.ensure_future(actor.stream.throw(RuntimeError("planted")))
         return self.inner.step(message)
 
     def changed(self) -> Iterable[str]:
