@@ -53,7 +53,7 @@ class Book:
     --------
     >>> book = Book()
     >>> dead, alive = Reach(100, 100, 5_000), Reach(180, 180, 9_000)
-    >>> seen = book.compare({"metering": {("t", 0): dead}, "history": {("t", 0): alive}}, now_ms=9_500)
+    >>> seen = book.compare({"history": {("t", 0): alive}, "metering": {("t", 0): dead}}, now_ms=9_500)
     >>> seen["metering"]["t"], seen["history"]["t"]
     (Behind(records=80, seconds=4.5), Behind(records=0, seconds=0.0))
 
