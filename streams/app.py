@@ -1,13 +1,13 @@
 """The Faust app: how Faust is set up, and the agents of the topology on it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import faust
 
 from streams.frame.pulse import Pulse
-from streams.frame.stage import Stage
+from streams.frame.stage import Stage, StageSpec
 from streams.settings import Settings
-from streams.topology import APP_ID, stages
+from streams.topology import APP_ID
 
 
 def build_app(settings: Settings, kafka_url: str) -> faust.App:
@@ -45,11 +45,13 @@ def build_app(settings: Settings, kafka_url: str) -> faust.App:
 def attach_stages(
     app: faust.App,
     settings: Settings,
+    specs: Sequence[StageSpec],
     inherited: Mapping[str, Mapping[str, bytes]],
+    *,
     pulse: Pulse,
     on_bug: Callable[[BaseException], Awaitable[None]],
 ) -> tuple[Stage, ...]:
-    """Attach every agent of the topology.
+    """Attach agents.
 
     Parameters
     ----------
@@ -57,6 +59,8 @@ def attach_stages(
         The app.
     settings
         The settings.
+    specs
+        The agents.
     inherited
         Agent -> site -> state from an earlier log, for brokers that keep nothing.
     pulse
@@ -75,7 +79,7 @@ def attach_stages(
             pulse,
             on_bug,
         )
-        for spec in stages(settings)
+        for spec in specs
     )
     for stage in attached:
         stage.attach()

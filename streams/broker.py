@@ -15,6 +15,7 @@ from streams.settings import broker_addresses
 log = logging.getLogger(__name__)
 
 _POSITIVE = 0x7FFFFFFF
+_BOOTSTRAP_MS = 5_000  # whoever waits for a broker tries again, and must hear a signal in between
 
 
 @lru_cache(maxsize=1 << 20)
@@ -53,7 +54,11 @@ def ensure_topics(
     PartitionCountMismatch
         When a topic of the catalogue has another number of partitions than configured.
     """
-    admin = KafkaAdminClient(bootstrap_servers=list(broker_addresses(kafka_url)), client_id="wattloop-topics")
+    admin = KafkaAdminClient(
+        bootstrap_servers=list(broker_addresses(kafka_url)),
+        client_id="wattloop-topics",
+        bootstrap_timeout_ms=_BOOTSTRAP_MS,
+    )
     try:
         wanted = {prefix + topic.name: (topic.partitions(partitions), topic_config(topic)) for topic in CATALOGUE}
         wanted |= {name: (partitions, {"cleanup.policy": "compact"}) for name in changelogs}
@@ -103,7 +108,11 @@ def topic_config(topic: Topic) -> dict[str, str]:
 
 def log_id(kafka_url: str) -> str:
     """Return the identity of the broker's log: offsets mean something within one of these only."""
-    admin = KafkaAdminClient(bootstrap_servers=list(broker_addresses(kafka_url)), client_id="wattloop-topics")
+    admin = KafkaAdminClient(
+        bootstrap_servers=list(broker_addresses(kafka_url)),
+        client_id="wattloop-topics",
+        bootstrap_timeout_ms=_BOOTSTRAP_MS,
+    )
     try:
         return str(admin.describe_cluster()["cluster_id"])
     finally:

@@ -1,5 +1,7 @@
 """Every metric of Wattloop, with its meaning, unit and labels. Labels are bounded: never a site or a meter."""
 
+from importlib.metadata import version
+
 from prometheus_client import Counter, Gauge, Histogram
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -58,6 +60,60 @@ class Metrics:
         self.sink_retries_total = Counter(
             "wattloop_sink_retries_total", "Times the history store was away and a block was tried again."
         )
+        self.build_info = Gauge("wattloop_build_info", "1, with the version that runs.", ["version"])
+        self.build_info.labels(version("wattloop")).set(1)
+        self.health_ok = Gauge(
+            "wattloop_health_ok", "1 if a check of a probe (livez, readyz) is well, else 0.", ["probe", "check"]
+        )
+        self.station_lag_records = Gauge(
+            "wattloop_station_lag_records",
+            "Records that wait for a station on the partitions of this worker, by station and topic.",
+            ["station", "topic"],
+        )
+        self.station_lag_seconds = Gauge(
+            "wattloop_station_lag_seconds",
+            "Age of the newest record a station took on the partition furthest behind; 0 if nothing waits.",
+            ["station", "topic"],
+        )
+        self.station_progress_timestamp_seconds = Gauge(
+            "wattloop_station_progress_timestamp_seconds",
+            "When a station last took something, or had nothing to take, or had an excuse.",
+            ["station"],
+        )
+        self.event_loop_delay_seconds = Histogram(
+            "wattloop_event_loop_delay_seconds",
+            "How much later than asked the event loop woke up.",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+        )
+        self.broker_away_seconds = Gauge(
+            "wattloop_broker_away_seconds", "How long no broker has answered; 0 if one answers."
+        )
+        self.history_away_seconds = Gauge(
+            "wattloop_history_away_seconds", "How long the history store has taken nothing; 0 if it does."
+        )
+        self.recovering = Gauge(
+            "wattloop_recovering", "1 while the agents wait for their partitions or restore their state, else 0."
+        )
+        self.rebalances_total = Counter(
+            "wattloop_rebalances_total",
+            "Times the partitions of a consumer group were given out anew, by group.",
+            ["group"],
+        )
+        self.agent_restarts_total = Counter(
+            "wattloop_agent_restarts_total", "Times an agent ended with an error.", ["agent"]
+        )
+        self.checkpoint_timestamp_seconds = Gauge(
+            "wattloop_checkpoint_timestamp_seconds",
+            "When the partition whose last checkpoint is the oldest was checkpointed or opened.",
+            ["agent"],
+        )
+        self.last_stop_timestamp_seconds = Gauge(
+            "wattloop_last_stop_timestamp_seconds",
+            "When the process before this one ended, by reason.",
+            ["reason"],
+        )
+        self.disk_free_bytes = Gauge("wattloop_disk_free_bytes", "Free space where the data directory is.")
+        self.disk_size_bytes = Gauge("wattloop_disk_size_bytes", "Size of the file system of the data directory.")
 
 
 METRICS = Metrics()

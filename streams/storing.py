@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from sinks.clickhouse.errors import Fenced, OffsetGap, SinkUnavailable
 from sinks.clickhouse.records import Record
 from sinks.clickhouse.writer import TableWriter
 from streams.embedded.ends import end_offsets
+from streams.health.behind import Place, Reach
 from streams.leaving import leave
 from streams.metrics import METRICS
 from streams.settings import Settings, broker_addresses
@@ -40,10 +42,16 @@ class HistoryThread:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
+        self.begun = 0  # calls that were asked for
+        self.ended = 0  # and those that have returned
 
     async def run(self, call: Callable[[], Result]) -> Result:
         """Run a call in the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        self.begun += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        finally:
+            self.ended += 1
 
     def close(self) -> None:
         """End the thread when what it does is done."""
@@ -87,6 +95,8 @@ class Storing(Service):
         self._oldest: dict[TopicPartition, float] = {}
         self.available = True
         self._stored: dict[TopicPartition, int] = {}
+        self._taken: dict[TopicPartition, Reach] = {}
+        self.moved = 0  # messages taken
         self._bootstrap = broker_addresses(kafka_url)[0]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=list(broker_addresses(kafka_url)),
@@ -148,6 +158,16 @@ class Storing(Service):
         """Return whether everything before these ends has been stored."""
         return all(end <= self._stored.get(TopicPartition(*place), 0) for place, end in ends.items())
 
+    def reaches(self) -> dict[Place, Reach]:
+        """Return how far it is on its partitions; taken is what is stored or held for the next block."""
+        return {
+            place: replace(
+                self._taken[place] if place in self._open and place in self._taken else Reach(None, None),
+                end=self._consumer.highwater(place),
+            )
+            for place in self._consumer.assignment()
+        }
+
     async def _take_over(self, places: Collection[TopicPartition]) -> None:
         """Go on where the table says, not where the group's commits say."""
         begins = await self._consumer.beginning_offsets(places)
@@ -165,6 +185,7 @@ class Storing(Service):
             resume = await self._thread.run(opening)
             self._consumer.seek(place, resume.next_offset)
             self._stored[place] = resume.next_offset
+            self._taken[place] = Reach(resume.next_offset, None)
             self._open.add(place)
         log.info("partitions_opened", extra={"partitions": len(places)})
 
@@ -183,6 +204,8 @@ class Storing(Service):
                 },
             )
             self._consumer.seek(place, gap.expected_offset)
+        self.moved += len(taken)
+        self._taken[place] = Reach(taken[-1].offset + 1, None, taken[-1].timestamp_ms)
         self._oldest.setdefault(place, time.monotonic())
 
     async def _flush_due(self, *, everything: bool) -> None:
@@ -251,3 +274,4 @@ class _Reopen(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Opening talks to the history store, so the loop does it."""
+        METRICS.rebalances_total.labels("history").inc()

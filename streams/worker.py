@@ -3,9 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
-import signal
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,10 +24,16 @@ from streams.app import attach_stages, build_app
 from streams.broker import changelog_topic, ensure_topics, log_id
 from streams.embedded.ends import end_offsets
 from streams.frame.pulse import Pulse, StoodStill
-from streams.frame.stage import Stage
+from streams.frame.stage import Stage, StageSpec
+from streams.health.observer import Observer
+from streams.health.progress import Check, Progress
+from streams.health.world import World
 from streams.ingest.service import Ingest
+from streams.last_stop import StopReason, keep, reason_of, tell
+from streams.metrics import METRICS
 from streams.registry_topic import RegistryTopicError, RegistryView
 from streams.settings import Settings, broker_addresses
+from streams.stopping import Stopping
 from streams.storing import HistoryThread, Storing
 from streams.topology import APP_ID, STORED, stages
 from streams.web.admin import Admin
@@ -41,8 +44,8 @@ Result = TypeVar("Result")
 Ends = Mapping[tuple[str, int], int]  # (full topic name, partition) -> offset after its last message
 
 _RETRY_S = 1.0
-_STALL_S = 60.0
-_SHUT_DOWN_S = 20.0  # what disconnecting may take after the drain or the last checkpoint
+_OBSERVE_S = 1.0
+SHUT_DOWN_S = 20.0  # what disconnecting may take after the drain or the last checkpoint
 
 
 class StoppedEarly(Exception):
@@ -63,14 +66,19 @@ class Worker:
         The settings.
     kafka_url
         The broker, embedded or not.
+    topology
+        What runs.
+    thread
+        Where calls to the history store run.
     """
 
     settings: Settings
     kafka_url: str
+    topology: Callable[[Settings], tuple[StageSpec, ...]] = stages
+    thread: HistoryThread = field(default_factory=HistoryThread)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _bug: BaseException | None = None
     _client: Client | None = None
-    _thread: HistoryThread = field(default_factory=HistoryThread)
     _app: faust.App | None = None
     _stages: tuple[Stage, ...] = ()
     _registry: RegistryView | None = None
@@ -79,48 +87,78 @@ class Worker:
     _ingest: Ingest | None = None
     _storing: Storing | None = None
     _log_id: str = ""
+    _progress: Progress = field(default_factory=lambda: Progress(time.monotonic()))
+    _world: World = field(init=False)
+    _observer: Observer = field(init=False)
+    _stopping: Stopping = field(init=False)
 
     async def run(self) -> int:
         """Run until a signal or a bug; return the exit code."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        admin = Admin(self.settings.admin_host, self.settings.admin_port, self._alive, self._ready)
-        await admin.start()
+        data_dir = self.settings.data_dir
+        self._stopping = Stopping(
+            self.settings.drain_timeout_s + SHUT_DOWN_S,
+            self._asked_to_stop,
+            lambda: keep(data_dir, StopReason.HARD_STOP),
+        )
+        self._stopping.listen()
+        tell(data_dir)
+        self._world = World(broker_addresses(self.kafka_url), self.settings.clickhouse_dsn)
+        self._observer = Observer(self.settings, self._progress, self._world, self.thread)
+        observing = asyncio.create_task(self._observe(self._observer))
+        admin = Admin(
+            self.settings.admin_host, self.settings.admin_port, self._alive, self._ready, self._before_metrics
+        )
+        admin.start(self._world.watch())
         try:
             await self._start()
             await self._stop.wait()
-            self._watchdog()
             if self._bug is None and self.settings.broker_forgets:
                 await self._drain()
             elif self._bug is None:
                 within_s = self.settings.drain_timeout_s
                 taken = await asyncio.gather(*(stage.last_checkpoint(within_s) for stage in self._stages))
                 log.info("last_checkpoint", extra={"complete": all(taken)})
+        except StoppedEarly as early:
+            log.info("stopped_early", extra={"reason": str(early)})
+        except Exception as error:
+            keep(data_dir, reason_of(error))
+            raise
         finally:
+            self._stopping.begin()
+            self._progress.stopping = True
             await self._shut_down()
-            await admin.stop()
+            observing.cancel()
+            admin.stop()
+        keep(data_dir, reason_of(self._bug))
         if self._bug is not None:
             log.error("worker_stopped_by_a_bug", extra={"error": f"{type(self._bug).__name__}: {self._bug}"})
             return 1
         log.info("worker_stopped")
         return 0
 
-    def _watchdog(self) -> None:
-        """End the process when stopping takes too long, as when the broker is away; nothing is lost by it."""
+    def _asked_to_stop(self) -> None:
+        self._progress.stopping = True
+        self._stop.set()
 
-        def end() -> None:
-            log.error("worker_did_not_stop_in_time")
-            os._exit(1)
-
-        timer = threading.Timer(self.settings.drain_timeout_s + _SHUT_DOWN_S, end)
-        timer.daemon = True
-        timer.start()
+    async def _observe(self, observer: Observer) -> None:
+        """Beat and look, from the event loop whose life is in question."""
+        try:
+            while True:
+                asked_at = time.monotonic()
+                await asyncio.sleep(_OBSERVE_S)
+                METRICS.event_loop_delay_seconds.observe(max(0.0, time.monotonic() - asked_at - _OBSERVE_S))
+                observer.look()
+        except Exception as error:
+            log.exception("observer_failed")  # without it no probe could be believed
+            await self._fail(error)
 
     async def _start(self) -> None:
         started = time.monotonic()
+        observer = self._observer
         self._client = await self._when_available("history store", self._open_history)
-        changelogs = [changelog_topic(self.settings.topic_prefix, APP_ID, spec.name) for spec in stages(self.settings)]
+        changelogs = [
+            changelog_topic(self.settings.topic_prefix, APP_ID, spec.name) for spec in self.topology(self.settings)
+        ]
         prefix, partitions = self.settings.topic_prefix, self.settings.partitions
         copies = self.settings.replication_factor
 
@@ -137,8 +175,10 @@ class Worker:
         pulse = Pulse(self.settings.session_timeout_s)
         self._beating = asyncio.create_task(self._beat(pulse))
         self._app = build_app(self.settings, self.kafka_url)
-        self._stages = attach_stages(self._app, self.settings, inherited, pulse, self._fail)
+        specs = self.topology(self.settings)
+        self._stages = attach_stages(self._app, self.settings, specs, inherited, pulse=pulse, on_bug=self._fail)
         await self._app.start()
+        observer.app, observer.stages = self._app, self._stages
         group = prefix + APP_ID
         writers = {prefix + table.topic: TableWriter(self._client, table, self._log_id) for table in STORED}
         self._storing = Storing(
@@ -146,12 +186,15 @@ class Worker:
             self.kafka_url,
             f"{group}-history",
             writers=writers,
-            thread=self._thread,
+            thread=self.thread,
             on_bug=self._fail,
         )
         await self._storing.start()
+        observer.storing = self._storing
         self._ingest = Ingest(self.settings, self._registry, f"{group}-ingest", self.kafka_url, self._fail)
         await self._ingest.start()
+        observer.ingest = self._ingest
+        observer.started = True
         log.info(
             "worker_started",
             extra={
@@ -170,7 +213,7 @@ class Worker:
                 log.info("migration_applied", extra={"migration": str(applied)})
             return client
 
-        return await self._thread.run(open_it)
+        return await self.thread.run(open_it)
 
     async def _inherited(self) -> dict[str, dict[str, bytes]]:
         """Return the state of an earlier log, from the history store."""
@@ -178,8 +221,8 @@ class Worker:
         if client is None:
             raise RuntimeError("the history store is not open")
         found: dict[str, dict[str, bytes]] = {}
-        for spec in stages(self.settings):
-            latest = await self._thread.run(partial(load_latest, client, spec.name))
+        for spec in self.topology(self.settings):
+            latest = await self.thread.run(partial(load_latest, client, spec.name))
             if latest is not None and latest[0] != self._log_id:
                 found[spec.name] = latest[1]
                 log.info("state_inherited", extra={"agent": spec.name, "sites": len(latest[1])})
@@ -187,18 +230,29 @@ class Worker:
 
     async def _when_available(self, what: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
         """Wait for a broken world; everything else stops the worker."""
+        self._observer.step(what)
         said = False
         while True:
+            trying = asyncio.ensure_future(attempt())
+            stopped = asyncio.create_task(self._stop.wait())
+            await asyncio.wait([trying, stopped], return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if self._stop.is_set():
+                trying.cancel()
+                await asyncio.gather(trying, stopped, return_exceptions=True)
+                raise StoppedEarly(f"stopped while waiting for the {what}")
             try:
-                return await attempt()
+                found = await trying
             except (SinkUnavailable, RegistryTopicError, AdminError, ClientError, OSError) as error:
                 if not said:
                     log.warning("waiting", extra={"for": what, "error": f"{type(error).__name__}: {error}"})
                 said = True
+                self._observer.step(what, waits=f"the {what} is away: {error}")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), _RETRY_S)
-                if self._stop.is_set():
-                    raise StoppedEarly(f"stopped while waiting for the {what}") from error
+            else:
+                self._observer.step(f"{what} found")
+                return found
 
     async def _beat(self, pulse: Pulse) -> None:
         try:
@@ -209,6 +263,8 @@ class Worker:
 
     async def _fail(self, error: BaseException) -> None:
         self._bug = self._bug or error
+        self._progress.failure = f"{type(error).__name__}: {error}"
+        self._stopping.begin()
         self._stop.set()
 
     async def _drain(self) -> None:
@@ -224,7 +280,7 @@ class Worker:
             await self._until(stage.reached, (stage.spec.source,), deadline)
         await self._until(storing.reached, tuple(BY_NAME[table.topic] for table in STORED), deadline)
         for stage in self._stages:
-            await self._thread.run(partial(save, client, stage.spec.name, self._log_id, stage.all_snapshots()))
+            await self.thread.run(partial(save, client, stage.spec.name, self._log_id, stage.all_snapshots()))
         log.info("drained", extra={"seconds": round(time.monotonic() - started, 2)})
 
     async def _until(
@@ -250,26 +306,17 @@ class Worker:
             await self._registry.stop()
         client = self._client
         if client is not None:
-            await self._thread.run(client.close)
-        self._thread.close()
+            await self.thread.run(client.close)
+        self.thread.close()
 
-    def _alive(self) -> dict[str, bool]:
-        now = time.monotonic()
-        ingest = self._ingest
-        checks = {"no_bug": self._bug is None}
-        if ingest is None:
-            return checks
-        checks["ingest_polls"] = now - ingest.polled_at < _STALL_S
-        for stage in self._stages:
-            moved = stage.applied_at is None or not stage.lanes or now - stage.applied_at < _STALL_S
-            checks[f"{stage.spec.name}_advances"] = moved or ingest.waits_for_broker
-        return checks
+    def _alive(self) -> dict[str, Check]:
+        return self._progress.alive(time.monotonic())
 
-    def _ready(self) -> dict[str, bool]:
-        storing = self._storing
-        return {
-            "history_store": self._client is not None and (storing is None or storing.available),
-            "registry": self._registry is not None and self._ingest is not None,
-            "agents": self._app is not None and self._app.started and not self._app.rebalancing,
-            "ingest": self._ingest is not None and not self._ingest.waits_for_broker,
-        }
+    def _ready(self) -> dict[str, Check]:
+        return self._observer.ready()
+
+    def _before_metrics(self) -> None:
+        for probe, checks in (("livez", self._alive()), ("readyz", self._ready())):
+            for name, check in checks.items():
+                METRICS.health_ok.labels(probe, name).set(check.well)
+        self._observer.before_metrics()

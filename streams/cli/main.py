@@ -5,6 +5,8 @@ from importlib.metadata import version
 import click
 
 from schemas.problem import ConfigurationError
+from sinks.clickhouse.errors import SinkMisconfigured
+from streams.broker import PartitionCountMismatch
 from streams.cli import config, dlq, doctor, lag, migrate, registry, run, topics, worker
 
 WRONG_CONFIGURATION = 2
@@ -29,7 +31,7 @@ class WattloopGroup(click.Group):
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
-        except ConfigurationError as error:
+        except (ConfigurationError, PartitionCountMismatch, SinkMisconfigured) as error:
             click.echo(f"wattloop: {error}", err=True)
             return ctx.exit(WRONG_CONFIGURATION)
 

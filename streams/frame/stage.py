@@ -25,6 +25,7 @@ from streams.frame.codec import Envelope, Origin, envelopes
 from streams.frame.lane import META, Lane, Verdict
 from streams.frame.letters import letters_of
 from streams.frame.pulse import Pulse
+from streams.health.behind import Place, Reach
 from streams.metrics import METRICS
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,10 @@ class Stage:
     _snapshots: "dict[int, dict[str, bytes]] | None" = None
     _last_due: set[int] = field(default_factory=set)  # partitions whose last checkpoint is still to come
     _last_taken: asyncio.Event = field(default_factory=asyncio.Event)
-    applied_at: float | None = None  # of the last message, on the monotonic clock
+    moved: int = 0  # messages applied, and what followed sent
+    crashes: int = 0  # times the agent ended with an error; Faust starts it anew
+    arrived_at: dict[int, int] = field(default_factory=dict)  # of the newest message applied [ms UTC]
+    checkpointed_at: dict[int, float] = field(default_factory=dict)  # or opened [s since 1970 UTC]
     table: TableT[bytes, bytes] = field(init=False)
 
     def attach(self) -> None:
@@ -106,16 +110,27 @@ class Stage:
     async def _forget(self, _app: object, /, *_arguments: object, **_rest: object) -> None:
         for memory in (self.lanes, self._held, self._last_seek, self._last_checkpoint, self._in_flight):
             memory.clear()
+        self.arrived_at.clear()
+        self.checkpointed_at.clear()
         self._snapshots = None
         log.info("partitions_revoked", extra={"agent": self.spec.name})
 
     async def _run(self, stream: StreamT[bytes]) -> None:
         if not isinstance(stream, Stream):
             raise TypeError(f"{self.spec.name}: Faust gave a {type(stream).__name__}, not a stream")
-        unacknowledged = stream.noack()
-        async for event in unacknowledged.events():
+        try:
+            await self._take_all(stream.noack())
+        except Exception:
+            # Whatever the stream itself raises ends here too, and Faust starts the agent anew without a word to us.
+            self.crashes += 1
+            METRICS.agent_restarts_total.labels(self.spec.name).inc()
+            log.exception("agent_ended", extra={"agent": self.spec.name, "times": self.crashes})
+            raise
+
+    async def _take_all(self, stream: StreamT[bytes]) -> None:
+        async for event in stream.events():
             try:
-                await self._take(unacknowledged, event)
+                await self._take(stream, event)
             except asyncio.CancelledError:
                 raise
             except Exception as error:
@@ -140,11 +155,12 @@ class Stage:
         headers = dict(message.headers or {})
         started = time.monotonic()
         taken, outcome = lane.apply(message.offset, message.value or b"", headers)
-        self.applied_at = started
+        self.arrived_at[message.partition] = taken.arrived_at
         METRICS.agent_duration_seconds.labels(self.spec.name).observe(time.monotonic() - started)
         METRICS.agent_events_total.labels(self.spec.name, taken.kind.value).inc()
         origin = Origin(self.spec.source.name, message.partition, message.offset)
         await self._send(origin, taken.arrived_at, outcome)
+        self.moved += 1
         self._held.setdefault(message.partition, []).append(event)
         if taken.kind is Kind.TICK:
             METRICS.event_age_seconds.labels(self.spec.name).set(max(0.0, time.time() - taken.arrived_at / 1000))
@@ -166,6 +182,7 @@ class Stage:
             # Never checkpointed: begin with what the broker still has, which need not be offset 0.
             lane.next_offset = await self._earliest(partition)
         self.lanes[partition] = lane
+        self.checkpointed_at[partition] = time.time()
         log.info(
             "partition_opened",
             extra={
@@ -284,8 +301,23 @@ class Stage:
             self._last_due.discard(lane.partition)
             if not self._last_due:
                 self._last_taken.set()
+        self.checkpointed_at[lane.partition] = time.time()
         METRICS.checkpoint_seconds.labels(self.spec.name).observe(time.perf_counter() - started)
         METRICS.checkpoint_entries_total.labels(self.spec.name).inc(written)
+
+    def reaches(self) -> dict[Place, Reach]:
+        """Return how far it is on its partitions."""
+        topic = self.prefix + self.spec.source.name
+        found: dict[Place, Reach] = {}
+        for place in self.app.consumer.assignment():
+            if place.topic == topic:
+                lane = self.lanes.get(place.partition)
+                taken = None if lane is None else lane.next_offset
+                end = None
+                with suppress(AssertionError):  # Faust's consumer has a thread of its own: revoked just now
+                    end = self.app.consumer.highwater(place)
+                found[place.topic, place.partition] = Reach(taken, end, self.arrived_at.get(place.partition))
+        return found
 
     def all_snapshots(self) -> dict[str, bytes]:
         """Return the newest state of every site this worker holds, unstamped: what another log can take up."""

@@ -36,6 +36,7 @@ from streams.frame.codec import (
     record_value,
 )
 from streams.frame.letters import headers_of
+from streams.health.behind import Place, Reach
 from streams.ingest.decode import Decoded, RawMessage, decode, original_row
 from streams.ingest.limit import RejectionLimit
 from streams.ingest.validate import Bounds, Validated, known_meters, validate
@@ -47,6 +48,7 @@ from streams.settings import Settings, broker_addresses
 log = logging.getLogger(__name__)
 
 TICK_MS = 1000
+_TICK_OVERDUE_MS = 10_000
 _POLL_RECORDS = 100_000
 _LINGER_S = 0.05
 _RETRY_S = 1.0
@@ -59,6 +61,7 @@ class _Progress:
 
     arrived_at: int = 0  # of the newest message passed on
     ticked_at: int = 0
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Ingest(Service):
         self._announced: dict[tuple[int, str], int] = {}
         self._progress: dict[int, _Progress] = {}
         self._passed_on: dict[TopicPartition, int] = {}
-        self.polled_at = time.monotonic()
+        self.moved = 0  # messages passed on and ticks sent
         self.waits_for_broker = False
         servers = list(broker_addresses(kafka_url))
         self._consumer = AIOKafkaConsumer(
@@ -150,6 +153,7 @@ class Ingest(Service):
                     started = time.perf_counter()
                     await self._pass_on(messages)
                     METRICS.ingest_batch_seconds.observe(time.perf_counter() - started)
+                    self.moved += len(messages)
                     await self._commit(reached)
                 await self._tick()
                 self.waits_for_broker = False
@@ -160,7 +164,6 @@ class Ingest(Service):
             except (KafkaError, OSError) as error:
                 # A broken world is waited for. Nothing was committed, so the same messages come again.
                 self.waits_for_broker = True
-                self.polled_at = time.monotonic()
                 log.warning("ingest_waits_for_broker", extra={"error": f"{type(error).__name__}: {error}"})
                 await self.sleep(_RETRY_S)
                 await self._rewind()
@@ -174,6 +177,16 @@ class Ingest(Service):
     async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
         """Return whether everything before these ends has been passed on."""
         return all(end <= self._passed_on.get(TopicPartition(*place), 0) for place, end in ends.items())
+
+    def reaches(self) -> dict[Place, Reach]:
+        """Return how far it is on its partitions."""
+        known = {place: self._progress.get(place.partition, _Progress()) for place in self._consumer.assignment()}
+        return {p: Reach(at.position, self._consumer.highwater(p), at.arrived_at or None) for p, at in known.items()}
+
+    def ticks_due(self, now_ms: int) -> int:
+        """Return how many partitions wait for a tick: each gets one a second, whatever else happens. [now in ms UTC]"""
+        ticked = (self._progress.get(one.partition, _Progress()).ticked_at for one in self._consumer.assignment())
+        return sum(now_ms - at > _TICK_OVERDUE_MS for at in ticked)
 
     async def _poll(self) -> tuple[list[RawMessage], dict[TopicPartition, int]]:
         found: list[RawMessage] = []
@@ -200,7 +213,6 @@ class Ingest(Service):
             wait_s = deadline - time.monotonic()
             if not found or wait_s <= 0:
                 break
-        self.polled_at = time.monotonic()
         return found, reached
 
     async def _pass_on(self, messages: Sequence[RawMessage]) -> None:
@@ -336,12 +348,14 @@ class Ingest(Service):
                 headers = control_headers(Kind.TICK, arrived_at)
                 ticks.append((place.partition, Envelope(TELEMETRY.name, None, b"", arrived_at, headers)))
         await self._send(ticks)
+        self.moved += len(ticks)
 
     async def _arrival(self, place: TopicPartition, progress: _Progress) -> int:
         end, polled_at = self._consumer.highwater(place), self._consumer.last_poll_timestamp(place)
         if end is None or polled_at is None:
             return progress.arrived_at
-        if await self._consumer.position(place) >= end:
+        progress.position = await self._consumer.position(place)
+        if progress.position >= end:
             return max(progress.arrived_at, min(int(time.time() * 1000), int(polled_at)))
         return progress.arrived_at
 
@@ -360,6 +374,7 @@ class _Forget(ConsumerRebalanceListener):
         """Start anew: another worker may have sent other records since."""
         self._progress.clear()
         self._announced.clear()
+        METRICS.rebalances_total.labels("ingest").inc()
 
 
 def _cut(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:

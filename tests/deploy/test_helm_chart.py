@@ -11,6 +11,7 @@ import yaml
 
 from streams.configuration import load_configuration
 from streams.settings import Settings, environment_name
+from streams.worker import SHUT_DOWN_S
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "wattloop"
@@ -81,11 +82,11 @@ def test_the_probes_look_at_the_port_that_is_the_default() -> None:
     assert admin["port"] == Settings.model_validate({}).admin_port
 
 
-def test_a_worker_is_given_longer_than_it_takes_to_drain() -> None:
+def test_a_worker_is_given_longer_than_it_takes_to_end_itself() -> None:
     grace_s = mapping(from_yaml(CHART / "values.yaml")["worker"])["terminationGracePeriodSeconds"]
 
     assert isinstance(grace_s, int)
-    assert grace_s > Settings.model_validate({}).drain_timeout_s
+    assert grace_s > Settings.model_validate({}).drain_timeout_s + SHUT_DOWN_S
 
 
 def test_the_chart_installs_the_version_it_is_released_with() -> None:

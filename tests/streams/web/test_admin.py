@@ -1,65 +1,74 @@
 """The admin port, asked over HTTP."""
 
 import asyncio
+import json
+import socket
 from collections.abc import Awaitable, Callable
+from http.client import HTTPConnection
 
 import aiohttp
 import pytest
 from prometheus_client import CONTENT_TYPE_LATEST, Counter
 
+from streams.health.progress import Check
 from streams.web.admin import Admin
 
 LOOPBACK = "127.0.0.1"
+WELL, ILL = Check(True, "it is"), Check(False, "it is not")
 
 
 def ask(
     path: str,
-    alive: Callable[[], dict[str, bool]] = dict,
-    ready: Callable[[], dict[str, bool]] = dict,
+    alive: Callable[[], dict[str, Check]] = dict,
+    ready: Callable[[], dict[str, Check]] = dict,
     host: str = LOOPBACK,
 ) -> tuple[int, str, str]:
     """Start the port, get a path: status, content type, text."""
 
     async def asking() -> tuple[int, str, str]:
         admin = Admin(host, 0, alive, ready)
-        address = await admin.start()
+        address = admin.start()
         try:
             async with aiohttp.ClientSession() as session, session.get(address + path) as answer:
                 return answer.status, answer.headers["Content-Type"], await answer.text()
         finally:
-            await admin.stop()
+            admin.stop()
 
     return asyncio.run(asking())
 
 
 def test_a_worker_whose_checks_hold_is_alive():
-    status, _, text = ask("/livez", alive=lambda: {"no_bug": True, "ingest_polls": True})
+    status, _, text = ask("/livez", alive=lambda: {"event_loop": Check(True, "it ran 1 s ago")})
 
     assert status == 200
-    assert text == '{"status": "ok", "checks": {"no_bug": true, "ingest_polls": true}}'
+    assert text == '{"status": "ok", "checks": {"event_loop": {"well": true, "reason": "it ran 1 s ago"}}}'
 
 
-def test_a_check_that_does_not_hold_is_named():
-    status, _, text = ask("/livez", alive=lambda: {"no_bug": True, "ingest_polls": False})
+def test_a_check_that_does_not_hold_is_named_with_its_reason():
+    checks = {"event_loop": WELL, "ingest": Check(False, "7 records wait, and nothing was taken for 47 s")}
+
+    status, _, text = ask("/livez", alive=lambda: checks)
 
     assert status == 503
-    assert text == '{"status": "failing", "checks": {"no_bug": true, "ingest_polls": false}}'
+    said = json.loads(text)
+    assert said["status"] == "failing"
+    assert said["checks"]["ingest"] == {"well": False, "reason": "7 records wait, and nothing was taken for 47 s"}
 
 
 def test_being_ready_is_another_question():
-    assert ask("/readyz", alive=lambda: {"a": False}, ready=lambda: {"b": True})[0] == 200
-    assert ask("/readyz", alive=lambda: {"a": True}, ready=lambda: {"b": False})[0] == 503
+    assert ask("/readyz", alive=lambda: {"a": ILL}, ready=lambda: {"b": WELL})[0] == 200
+    assert ask("/readyz", alive=lambda: {"a": WELL}, ready=lambda: {"b": ILL})[0] == 503
 
 
 def test_checks_are_asked_each_time():
-    answers = iter([{"a": True}, {"a": False}])
+    answers = iter([{"a": WELL}, {"a": ILL}])
 
     async def asking() -> list[int]:
         admin = Admin(LOOPBACK, 0, lambda: next(answers), dict)
-        address = await admin.start()
+        address = admin.start()
         async with aiohttp.ClientSession() as session:
             found = [(await session.get(f"{address}/livez")).status for _ in range(2)]
-        await admin.stop()
+        admin.stop()
         return found
 
     assert asyncio.run(asking()) == [200, 503]
@@ -82,8 +91,8 @@ def test_nothing_else_is_served(path: str):
 def test_it_stops_listening():
     async def stopping() -> None:
         admin = Admin(LOOPBACK, 0, dict, dict)
-        address = await admin.start()
-        await admin.stop()
+        address = admin.start()
+        admin.stop()
         async with aiohttp.ClientSession() as session:
             await session.get(address)
 
@@ -97,3 +106,38 @@ def run(doing: Awaitable[None]) -> None:
             await doing
 
     asyncio.run(within_patience())
+
+
+def get(address: str, path: str) -> int:
+    """Ask and wait, without an event loop."""
+    connection = HTTPConnection(address.removeprefix("http://"), timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_it_answers_while_the_event_loop_of_the_pipeline_stands_still():
+    async def standing_still() -> int:
+        admin = Admin(LOOPBACK, 0, dict, dict)
+        address = admin.start()
+        status = get(address, "/livez")
+        admin.stop()
+        return status
+
+    assert asyncio.run(standing_still()) == 200
+
+
+def test_metrics_that_grow_by_themselves_are_set_when_they_are_read():
+    asked: list[str] = []
+    admin = Admin(LOOPBACK, 0, dict, dict, lambda: asked.append("now"))
+    assert get(admin.start(), "/metrics") == 200
+    admin.stop()
+
+    assert asked == ["now"]
+
+
+def test_a_port_that_is_taken_is_said_at_once():
+    with socket.create_server((LOOPBACK, 0)) as taken, pytest.raises(OSError, match="address already in use"):
+        Admin(LOOPBACK, taken.getsockname()[1], dict, dict).start()

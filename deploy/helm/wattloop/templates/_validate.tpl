@@ -47,6 +47,11 @@
 {{- end -}}
 {{- end -}}
 
+{{- $drain := get .Values.settings "WATTLOOP_DRAIN_TIMEOUT_S" | default 20 | float64 -}}
+{{- if le (float64 .Values.worker.terminationGracePeriodSeconds) (addf $drain 20) -}}
+{{- $wrong = append $wrong (printf "worker.terminationGracePeriodSeconds %v is too short: a worker may take WATTLOOP_DRAIN_TIMEOUT_S (%v) and 20 s more before it ends itself; give it more than %v." .Values.worker.terminationGracePeriodSeconds $drain (addf $drain 20)) -}}
+{{- end -}}
+
 {{- with .Values.registry -}}
 {{- if and .apply (not .files) (not .existingConfigMap) -}}
 {{- $wrong = append $wrong "registry.apply has nothing to apply: give registry.files or registry.existingConfigMap." -}}

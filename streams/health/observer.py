@@ -1,0 +1,208 @@
+"""Looks at the stations of a worker once a second, from its event loop, and tells progress and metrics what it saw."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import faust
+from faust.tables.manager import TableManager
+
+from schemas.topics import EMISSIONS
+from streams.frame.stage import Stage
+from streams.health.behind import Behind, Book, Place, Reach
+from streams.health.progress import Check, Progress, Sighting
+from streams.health.world import World
+from streams.ingest.service import Ingest
+from streams.metrics import METRICS
+from streams.settings import Settings
+from streams.storing import HistoryThread, Storing
+
+INGEST, HISTORY, RECOVERY, START = "ingest", "history", "recovery", "start"
+RECOVERY_LIMIT_S = 120.0
+START_LIMIT_S = 300.0
+
+
+class Observer:
+    """Sees how each station of a worker gets on. What it looks at is set when it has been started.
+
+    Parameters
+    ----------
+    settings
+        The settings.
+    progress
+        Told about every station.
+    world
+        Whether broker and history store answer.
+    thread
+        Where calls to the history store run.
+    clock, wall
+        A clock that goes on while the process stands still [s], and the wall clock [s since 1970 UTC].
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        progress: Progress,
+        world: World,
+        thread: HistoryThread,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.app: faust.App | None = None
+        self.stages: Sequence[Stage] = ()
+        self.ingest: Ingest | None = None
+        self.storing: Storing | None = None
+        self.started = False
+        self._settings = settings
+        self._progress = progress
+        self._world = world
+        self._thread = thread
+        self._clock = clock
+        self._wall = wall
+        self._book = Book()
+        self._steps = 0
+        self._step = "nothing has begun"
+        self._waits = ""
+        self._crashes: dict[str, int] = {}
+        self._rebalances = 0
+        self._store_away_since: float | None = None
+        self._broker_excuse = self._store_excuse = ""
+
+    def step(self, what: str, waits: str = "") -> None:
+        """Note which step of starting is being taken, and what it waits for."""
+        self._steps += not waits
+        self._step = f"starting: {what}"
+        self._waits = waits
+
+    def look(self) -> None:
+        """Look at everything once."""
+        now = self._clock()
+        self._progress.beat(now)
+        if self._progress.stopping:
+            return
+        self._excuses(now)
+        starting = Sighting(
+            self._steps, int(not self.started), self._waits or self._broker_excuse or self._store_excuse
+        )
+        self._progress.saw(START, starting, now, START_LIMIT_S)
+        reaches = self._reaches()
+        behind = self._book.compare(reaches, int(self._wall() * 1000))
+        self._look_at_ingest(behind, now)
+        self._look_at_agents(behind, now)
+        self._look_at_history(behind, now)
+        self._measure(behind)
+
+    def ready(self) -> dict[str, Check]:
+        """Answer `/readyz`."""
+        now = self._clock()
+        broker = self._world.broker.away_s(now)
+        history = self._history_away_s(now)
+        recovering = self._recovering()
+        said = recovering or ("the agents have their partitions" if self.app is not None else "not started")
+        return {
+            "started": Check(self.started, "started" if self.started else self._waits or self._step),
+            "broker": Check(not broker, f"away for {broker:.0f} s" if broker else "it answers"),
+            "history_store": Check(not history, f"away for {history:.0f} s" if history else "it answers"),
+            "agents": Check(self.app is not None and not recovering, said),
+            "ingest": Check(
+                self.ingest is not None and not self.ingest.waits_for_broker,
+                "it waits for the broker" if self.ingest is not None and self.ingest.waits_for_broker else "it runs",
+            ),
+        }
+
+    def before_metrics(self) -> None:
+        """Set the metrics that grow while nothing happens, and so must not wait for the event loop."""
+        now = self._clock()
+        METRICS.broker_away_seconds.set(self._world.broker.away_s(now))
+        METRICS.history_away_seconds.set(self._history_away_s(now))
+        if self._settings.data_dir.exists():
+            usage = shutil.disk_usage(self._settings.data_dir)
+            METRICS.disk_free_bytes.set(usage.free)
+            METRICS.disk_size_bytes.set(usage.total)
+
+    def _history_away_s(self, now: float) -> float:
+        refused_s = 0.0 if self._store_away_since is None else now - self._store_away_since
+        return max(refused_s, self._world.history.away_s(now))
+
+    def _excuses(self, now: float) -> None:
+        waits = self.ingest is not None and self.ingest.waits_for_broker
+        self._broker_excuse = self._world.broker.excuse(now) or ("ingest waits for the broker" if waits else "")
+        refused = self.storing is not None and not self.storing.available
+        if not refused:
+            self._store_away_since = None
+        elif self._store_away_since is None:
+            self._store_away_since = now
+        told = "the history store takes nothing now" if refused else ""
+        self._store_excuse = self._world.history.excuse(now) or told
+
+    def _recovering(self) -> str:
+        app = self.app
+        if app is None or not app.started:
+            return ""
+        if app.rebalancing:
+            return "the agents wait for their partitions"
+        return "the agents restore their state" if app.in_recovery else ""
+
+    def _reaches(self) -> dict[str, Mapping[Place, Reach]]:
+        found: dict[str, Mapping[Place, Reach]] = {}
+        if self.ingest is not None:
+            found[INGEST] = self.ingest.reaches()
+        if self.app is not None and self.app.started:
+            found |= {stage.spec.name: stage.reaches() for stage in self.stages}
+        if self.storing is not None:
+            found[HISTORY] = self.storing.reaches()
+        return found
+
+    def _look_at_ingest(self, behind: Mapping[str, Mapping[str, Behind]], now: float) -> None:
+        if self.ingest is None:
+            return
+        waiting = _records(behind, INGEST) or self.ingest.ticks_due(int(self._wall() * 1000))
+        self._progress.saw(INGEST, Sighting(self.ingest.moved, waiting, self._broker_excuse), now)
+
+    def _look_at_agents(self, behind: Mapping[str, Mapping[str, Behind]], now: float) -> None:
+        recovering = self._recovering()
+        METRICS.recovering.set(bool(recovering))
+        for stage in self.stages:
+            name = stage.spec.name
+            excuse = self._broker_excuse or recovering
+            self._progress.saw(name, Sighting(stage.moved, _records(behind, name), excuse), now)
+            for _ in range(stage.crashes - self._crashes.get(name, 0)):
+                self._progress.restarted(name, now)
+            self._crashes[name] = stage.crashes
+            if stage.checkpointed_at:
+                oldest = min(stage.checkpointed_at.values())
+                METRICS.checkpoint_timestamp_seconds.labels(name).set(oldest)
+        if self.app is not None:
+            remaining, done = 0, 0
+            tables = self.app.tables
+            if self.app.in_recovery and isinstance(tables, TableManager):
+                recovery = tables.recovery
+                remaining, done = recovery.active_remaining_total(), sum(recovery.active_offsets.values())
+            self._progress.saw(RECOVERY, Sighting(done, max(0, remaining), self._broker_excuse), now, RECOVERY_LIMIT_S)
+            METRICS.rebalances_total.labels("agents").inc(self.app.rebalancing_count - self._rebalances)
+            self._rebalances = self.app.rebalancing_count
+
+    def _look_at_history(self, behind: Mapping[str, Mapping[str, Behind]], now: float) -> None:
+        if self.storing is None:
+            return
+        # A call that does not return is work that waits, whether or not anything else does.
+        waiting = _records(behind, HISTORY) or self._thread.begun - self._thread.ended
+        done = self.storing.moved + self._thread.ended
+        excuse = self._store_excuse or self._broker_excuse
+        self._progress.saw(HISTORY, Sighting(done, waiting, excuse), now)
+
+    def _measure(self, behind: Mapping[str, Mapping[str, Behind]]) -> None:
+        for station, topics in behind.items():
+            for full_name, found in topics.items():
+                topic = full_name.removeprefix(self._settings.topic_prefix)
+                METRICS.station_lag_records.labels(station, topic).set(found.records)
+                # Its record timestamps are event time, so they say nothing about when something arrived.
+                if found.seconds is not None and not (station == HISTORY and topic == EMISSIONS.name):
+                    METRICS.station_lag_seconds.labels(station, topic).set(found.seconds)
+            still_s = self._clock() - (self._progress.moved_at(station) or self._clock())
+            METRICS.station_progress_timestamp_seconds.labels(station).set(self._wall() - still_s)
+
+
+def _records(behind: Mapping[str, Mapping[str, Behind]], station: str) -> int:
+    return sum(found.records for found in behind.get(station, {}).values())
