@@ -5,7 +5,7 @@ from importlib.metadata import version
 import click
 
 from schemas.problem import ConfigurationError
-from streams.cli import config, dlq, doctor, lag, migrate, registry, run, topics, worker
+from streams.cli import account, config, dlq, doctor, lag, migrate, registry, run, topics, worker
 
 WRONG_CONFIGURATION = 2
 
@@ -18,6 +18,7 @@ COMMANDS: tuple[click.Command, ...] = (
     topics.command,
     lag.command,
     doctor.command,
+    account.command,
     config.command,
 )
 

@@ -143,8 +143,8 @@ def test_a_checkpoint_restates_the_last_one_then_writes_sites_then_where_it_ends
 
     assert [key for key, _ in first] == [META_KEY, "mill", "weaver", META_KEY]
     assert [key for key, _ in second] == [META_KEY, "weaver", META_KEY]
-    assert json.loads(first[0][1]) == {"next": 0, "origins": {}}
-    assert json.loads(first[-1][1]) == {"next": 2, "origins": {"0": [1, 0]}}
+    assert json.loads(first[0][1]) == {"next": 0, "origins": {}, "accounted": 0}
+    assert json.loads(first[-1][1]) == {"next": 2, "origins": {"0": [1, 0]}, "accounted": 0}
     assert second[0] == first[-1]
     assert json.loads(second[-1][1])["next"] == 4
 
