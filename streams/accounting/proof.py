@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 from clickhouse_connect.driver.client import Client
 
-from schemas.accounting import Caused
+from schemas.accounting import INGEST, Caused
 from streams.accounting.chain import FIRST, LAST, chained
 from streams.accounting.checks import (
     ALWAYS,
@@ -84,12 +84,15 @@ class Proof:
         What was received, but is not stored yet.
     replaced
         Rows of windows and emission records that a later one has replaced.
+    behind
+        Rows a station has not accounted for yet, by log and station: what the station before it has, and it has not.
     """
 
     totals: pl.DataFrame
     imbalances: Sequence[Imbalance]
     in_flight: Sequence[Imbalance]
     replaced: int
+    behind: Mapping[tuple[str, str], int]
 
 
 def prove(client: Client, period: Period = ALWAYS) -> Proof:
@@ -134,7 +137,25 @@ def prove(client: Client, period: Period = ALWAYS) -> Proof:
         [*imbalances, *_joined(judge.imbalances)],
         list(_joined(judge.in_flight)),
         sum(judge.replaced.values()),
+        {} if period.to_ms is not None else _behind(totals),
     )
+
+
+def _behind(totals: pl.DataFrame) -> dict[tuple[str, str], int]:
+    """Return what a station lacks of what the one before it passed on; what is between them has no segment yet."""
+    rows: dict[tuple[str, str], int] = {}
+    for log_id, station, used, received, sent in (
+        totals.group_by("log_id", "station").agg(pl.col("used", "received", "sent_rows").sum()).iter_rows()
+    ):
+        rows[log_id, f"{station} passed on"] = used if station == INGEST else sent
+        rows[log_id, f"{station} received"] = received
+    pairs = ((INGEST, "metering"), ("metering", "emissions"))
+    lacking = {
+        (log_id, after): rows.get((log_id, f"{before} passed on"), 0) - rows.get((log_id, f"{after} received"), 0)
+        for log_id in totals["log_id"].unique(maintain_order=True)
+        for before, after in pairs
+    }
+    return {place: count for place, count in lacking.items() if count > 0}
 
 
 class _Judge:

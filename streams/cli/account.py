@@ -122,6 +122,8 @@ def as_text(proof: Proof, period: Period, *, each: bool) -> Iterator[str]:
     received = proof.totals.filter(station="ingest")
     if proof.replaced:
         yield f"{proof.replaced:,} windows or emission records were replaced by later ones"
+    for (log_id, station), lacking in proof.behind.items():
+        yield f"in flight: {lacking:,} rows that {station} has not accounted for yet (log {log_id})"
     for one in proof.in_flight:
         yield f"in flight: {one}"
     for one in proof.imbalances:
@@ -134,7 +136,7 @@ def as_text(proof: Proof, period: Period, *, each: bool) -> Iterator[str]:
     late = int(proof.totals.filter(station="metering")["late"].sum())
     yield (
         f"balances {_named(period)}: {total:,} readings in = {stored:,} accepted ({late:,} of them late) + "
-        f"{total - stored:,} rejected{', of which some are in flight' if proof.in_flight else ''}"
+        f"{total - stored:,} rejected{'; some of it is in flight' if proof.in_flight or proof.behind else ''}"
     )
 
 
@@ -148,6 +150,9 @@ def as_document(proof: Proof, period: Period) -> dict[str, object]:
         "imbalances": [_document(one) for one in proof.imbalances],
         "in_flight": [_document(one) for one in proof.in_flight],
         "replaced": proof.replaced,
+        "behind": [
+            {"log_id": log_id, "station": station, "rows": rows} for (log_id, station), rows in proof.behind.items()
+        ],
     }
 
 

@@ -38,43 +38,30 @@ def runs_of(decoded: Decoded, validated: Validated) -> Iterator[Run]:
     decoded, validated
         The poll.
     """
-    minute = pl.col("arrived_at") // MINUTE_MS
-    changes = (minute != minute.shift(1)) | (pl.col("raw_partition") != pl.col("raw_partition").shift(1))
-    places = validated.places.select(
-        "raw_partition", "raw_offset", "arrived_at", run=changes.fill_null(value=False).cum_sum().cast(pl.UInt32)
-    )
-    run_of = places["run"]
+    places = validated.places
+    minutes, partitions = places["arrived_at"] // MINUTE_MS, places["raw_partition"]
+    begins = [0, *((minutes != minutes.shift(1)) | (partitions != partitions.shift(1))).arg_true().to_list()]
+    ends = [*begins[1:], places.height]
+    borders = pl.Series([*begins, places.height], dtype=pl.Int64)
+    # Both are in the order of the poll, so the rows of a run lie between two places.
+    used = validated.accepted["message"].search_sorted(borders, side="left").to_list()
+    registers = validated.accepted["import_kwh"]
     undecoded = pl.Series([one.message for one in decoded.refused], dtype=pl.Int64)
-    refused = run_of.gather(pl.concat([undecoded, validated.refused["message"]])).value_counts(name="refused")
-    used = (
-        validated.accepted.select(run_of.gather(validated.accepted["message"]), "import_kwh")
-        .group_by("run")
-        .agg(used=pl.len(), register_checksum=pl.col("import_kwh").sum())
-    )
-    counted = (
-        places.group_by("run", maintain_order=True)
-        .agg(
-            pl.col("raw_partition").first(),
-            pl.col("raw_offset").first().alias("first"),
-            pl.col("raw_offset").last().alias("last"),
-            pl.col("arrived_at").last(),
-            pl.len().alias("messages"),
+    refused = pl.concat([undecoded, validated.refused["message"]]).sort()
+    refusals = refused.search_sorted(borders, side="left").to_list()
+    offsets, arrivals = places["raw_offset"], places["arrived_at"]
+    for number, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+        rows = used[number + 1] - used[number]
+        yield Run(
+            partitions[begin],
+            offsets[begin],
+            offsets[end - 1],
+            arrivals[end - 1],
+            end - begin,
+            rows,
+            refusals[number + 1] - refusals[number],
+            float(registers.slice(used[number], rows).sum()),
         )
-        .join(used, on="run", how="left", maintain_order="left")
-        .join(refused, on="run", how="left", maintain_order="left")
-        .select(
-            "raw_partition",
-            "first",
-            "last",
-            "arrived_at",
-            "messages",
-            pl.col("used").fill_null(0),
-            pl.col("refused").fill_null(0),
-            pl.col("register_checksum").fill_null(0.0),
-        )
-    )
-    for row in counted.iter_rows():
-        yield Run(*row)
 
 
 @dataclass(slots=True)

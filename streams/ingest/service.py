@@ -377,8 +377,9 @@ class _Forget(ConsumerRebalanceListener):
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Commit what was passed on; nothing else is kept for them."""
-        await self._settle()
-        self._ranges.forget()
+        if revoked:  # at the first join there are none
+            await self._settle()
+            self._ranges.forget()
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Start anew: another worker may have sent other records since."""
