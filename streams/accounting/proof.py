@@ -66,7 +66,7 @@ class Imbalance:
         digits, unit = (".6f", " kWh") if self.kwh else (",.0f", "")
         return (
             f"{place}: {self.what}: {self.station} says {self.said:{digits}}{unit}, the history has "
-            f"{self.found:{digits}}, difference {self.found - self.said:+{digits}} (log {self.log_id})"
+            f"{self.found:{digits}}{unit}, difference {self.found - self.said:+{digits}}{unit} (log {self.log_id})"
         )
 
 

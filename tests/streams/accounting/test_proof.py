@@ -195,7 +195,7 @@ def test_a_value_that_was_changed_is_found_by_its_sum(history: History) -> None:
     )
     [one] = prove(history.client).imbalances
     assert (one.station, one.first_offset, one.last_offset, one.kwh) == ("emissions", 0, 1, True)
-    assert "2.500000 kWh, the history has 2.500001, difference +0.000001" in str(one)
+    assert "2.500000 kWh, the history has 2.500001 kWh, difference +0.000001 kWh" in str(one)
 
 
 def test_a_register_that_was_changed_is_found_by_the_checksum(history: History) -> None:
