@@ -77,6 +77,8 @@ SITE_LIVE = Topic("site.live.v1", "site_id", Encoding.JSON, retention_ms=None, r
 DEAD_LETTERS = Topic(
     "dead-letters.v1", "original key", Encoding.ORIGINAL, retention_ms=30 * DAY_MS, max_message_bytes=2 * MIB
 )
+# Carries arrival minutes, and the stations compare it with what is stored: it may go once the history has it.
+ACCOUNTING = Topic("accounting.v1", "station/partition", Encoding.JSON)
 REGISTRY = Topic(
     "registry.v1", "id", Encoding.JSON, cleanup=Cleanup.COMPACT, broker_timestamp=True, single_partition=True
 )
@@ -89,6 +91,7 @@ CATALOGUE: tuple[Topic, ...] = (
     SITE_LIVE,
     DEAD_LETTERS,
     REGISTRY,
+    ACCOUNTING,
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

@@ -57,6 +57,17 @@ class Metrics:
         self.sink_held_bytes = Gauge(
             "wattloop_sink_held_bytes", "Bytes of messages that were read and are not yet stored."
         )
+        self.accounted_rows_total = Counter(
+            "wattloop_accounted_rows_total",
+            "Rows accounted for on accounting.v1, by station, topic read and outcome. A range that was read again is "
+            "counted again here; `wattloop account` counts it once.",
+            ["station", "topic", "outcome"],
+        )
+        self.accounted_timestamp_seconds = Gauge(
+            "wattloop_accounted_timestamp_seconds",
+            "When a station last sent a record on accounting.v1, Unix time.",
+            ["station"],
+        )
         self.sink_retries_total = Counter(
             "wattloop_sink_retries_total", "Times the history store was away and a block was tried again."
         )

@@ -1,25 +1,31 @@
 """Storing: the consumer that fills the history store, one writer per topic of `streams.topology.STORED`.
 
-Offsets are committed for lag only; where a partition goes on is what the table itself says. While the history store is
-away nothing more is read, so what is held stays bounded, and the same blocks are tried again until they are taken.
+Of every block it says on accounting.v1 what is in it. Offsets are committed for lag only; where a partition goes on is
+what the table itself says. While the history store is away nothing more is read, so what is held stays bounded, and the
+same blocks are tried again until they are taken.
 """
 
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from mode import Service
 
+from schemas.accounting import HISTORY
+from schemas.topics import ACCOUNTING
 from sinks.clickhouse.errors import Fenced, OffsetGap, SinkUnavailable
 from sinks.clickhouse.records import Record
-from sinks.clickhouse.writer import TableWriter
+from sinks.clickhouse.writer import BlockResult, TableWriter
+from streams.accounting.segment import Segment, Tally, note
 from streams.embedded.ends import end_offsets
 from streams.health.behind import Place, Reach
 from streams.leaving import leave
@@ -97,6 +103,7 @@ class Storing(Service):
         self._stored: dict[TopicPartition, int] = {}
         self._taken: dict[TopicPartition, Reach] = {}
         self.moved = 0  # messages taken
+        self._untold: deque[Segment] = deque()  # stored, but not yet said on accounting.v1
         self._bootstrap = broker_addresses(kafka_url)[0]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=list(broker_addresses(kafka_url)),
@@ -110,17 +117,25 @@ class Storing(Service):
             max_partition_fetch_bytes=8 << 20,
             fetch_max_bytes=64 << 20,
         )
+        self._accounting_topic = settings.topic_prefix + ACCOUNTING.name
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=list(broker_addresses(kafka_url)), client_id="wattloop-history", acks="all"
+        )
 
     async def on_start(self) -> None:
         """Connect."""
+        await self._producer.start()
         await self._consumer.start()
         self._consumer.subscribe(list(self._writers), listener=_Reopen(self._open, self._oldest))
 
     async def on_stop(self) -> None:
         """Store what is held, then leave the group."""
         if self.available:
-            await self._flush_due(everything=True)
+            with suppress(SinkUnavailable, KafkaError, OSError):
+                await self._flush_due(everything=True)
+                await self._tell()
         await leave(self._consumer)
+        await leave(self._producer)
 
     @Service.task
     async def _work(self) -> None:
@@ -153,10 +168,13 @@ class Storing(Service):
         METRICS.sink_held_bytes.set(held_bytes)
         await self._flush_due(everything=not polled or held_bytes >= HELD_BYTES)
         self.available = True
+        await self._tell()
 
     async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
-        """Return whether everything before these ends has been stored."""
-        return all(end <= self._stored.get(TopicPartition(*place), 0) for place, end in ends.items())
+        """Return whether everything before these ends has been stored, and said to be."""
+        return not self._untold and all(
+            end <= self._stored.get(TopicPartition(*place), 0) for place, end in ends.items()
+        )
 
     def reaches(self) -> dict[Place, Reach]:
         """Return how far it is on its partitions; taken is what is stored or held for the next block."""
@@ -232,6 +250,7 @@ class Storing(Service):
         self._oldest.pop(place, None)
         if result is None:
             return
+        self._account(place, result)
         if result.last_offset >= self._stored.get(place, 0):
             # Messages that waited behind a recorded block are in the next one now; nothing else may ever flush it.
             self._oldest[place] = time.monotonic()
@@ -243,6 +262,42 @@ class Storing(Service):
             await self._consumer.commit({place: result.last_offset + 1})
         except (CommitFailedError, IllegalStateError):
             log.info("commit_after_rebalance_left_to_the_next_owner")
+
+    def _account(self, place: TopicPartition, result: BlockResult) -> None:
+        """Note what is in a block, for `_tell`."""
+        topic = self._writers[place.topic].spec.topic
+        if not result.cut or topic == ACCOUNTING.name:
+            return
+        tally = Tally(
+            messages=result.last_offset - result.first_offset + 1,
+            received=result.rows,
+            duplicates=result.duplicates,
+            rows_until=result.last_offset if result.rows else None,
+        )
+        if result.import_kwh is not None:
+            tally.sent_rows, tally.sent_import_kwh = result.rows, result.import_kwh
+        self._untold.append(
+            Segment(
+                HISTORY,
+                topic,
+                place.partition,
+                result.first_offset,
+                result.last_offset,
+                int(time.time() * 1000),
+                tally,
+            )
+        )
+
+    async def _tell(self) -> None:
+        """Say on accounting.v1 what was stored; what the broker does not take is said later."""
+        while self._untold:
+            segment = self._untold[0]
+            one = segment.envelope()
+            await self._producer.send_and_wait(
+                self._accounting_topic, one.value, one.key, segment.partition, one.timestamp_ms, one.headers
+            )
+            note([segment], time.time())
+            self._untold.popleft()
 
     async def _wait_for_store(self, error: SinkUnavailable) -> None:
         """Hold what there is and read nothing more until the store answers again."""

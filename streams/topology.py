@@ -4,7 +4,8 @@ meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emission
                        |                          |
                        +--> dead-letters.v1 <-----+
 sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> emissions,
-       dead-letters.v1 -> dead_letters
+       dead-letters.v1 -> dead_letters, accounting.v1 -> accounting
+ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
 
 from functools import partial
@@ -14,6 +15,7 @@ from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.topics import DEAD_LETTERS, EMISSIONS, ENERGY, SITE_LIVE, TELEMETRY
+from sinks.clickhouse.accounting import ACCOUNTING_TABLE
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
 from sinks.clickhouse.rows import EMISSIONS_TABLE, READINGS_TABLE, WINDOWS_TABLE
 from streams.frame.stage import StageSpec
@@ -22,7 +24,7 @@ from streams.settings import Settings
 APP_ID = "wattloop"
 
 # What the history store keeps; each names its topic and its table.
-STORED = (READINGS_TABLE, WINDOWS_TABLE, EMISSIONS_TABLE, DEAD_LETTERS_TABLE)
+STORED = (READINGS_TABLE, WINDOWS_TABLE, EMISSIONS_TABLE, DEAD_LETTERS_TABLE, ACCOUNTING_TABLE)
 
 
 def stages(settings: Settings) -> tuple[StageSpec, ...]:

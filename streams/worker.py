@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError as ClientError
 from clickhouse_connect.driver.client import Client
 from kafka.errors import KafkaError as AdminError
 
-from schemas.topics import BY_NAME, METER_READINGS, REGISTRY, Topic
+from schemas.topics import ACCOUNTING, BY_NAME, METER_READINGS, REGISTRY, Topic
 from sinks.clickhouse.checkpoints import load_latest, save
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.errors import SinkUnavailable
@@ -278,7 +278,10 @@ class Worker:
         await ingest.stop()  # and so the ticks, without which the ends stand still
         for stage in self._stages:
             await self._until(stage.reached, (stage.spec.source,), deadline)
-        await self._until(storing.reached, tuple(BY_NAME[table.topic] for table in STORED), deadline)
+            await stage.account_for_all()
+        stored = tuple(BY_NAME[table.topic] for table in STORED)
+        await self._until(storing.reached, tuple(topic for topic in stored if topic != ACCOUNTING), deadline)
+        await self._until(storing.reached, (ACCOUNTING,), deadline)  # storing the others is accounted for there
         for stage in self._stages:
             await self.thread.run(partial(save, client, stage.spec.name, self._log_id, stage.all_snapshots()))
         log.info("drained", extra={"seconds": round(time.monotonic() - started, 2)})

@@ -58,6 +58,11 @@ class TableSpec:
     columns: tuple[str, ...]
     decode: Decoder
 
+    @property
+    def holds_energy(self) -> bool:
+        """Whether its `import_kwh` is the energy of an interval, which may be summed, and no register."""
+        return "window_s" in self.columns
+
 
 def with_origin(rows: pl.DataFrame, source: str | int, offset: int, index: int) -> pl.DataFrame:
     """Add one origin to all rows."""
@@ -101,7 +106,7 @@ def emission_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
     """Return the records of emissions.v1, one row each."""
     if not records:
         return pl.DataFrame()
-    rows = _json_rows(source, records, EMISSION_RECORD)
+    rows = json_rows(source, records, EMISSION_RECORD)
     for name in _EMISSION_REQUIRED:
         missing = rows[name].is_null().arg_true()
         if missing.len():
@@ -132,7 +137,8 @@ def _batch(source: Source, record: Record, columns: dict[str, pl.DataType], requ
     return rows.with_columns(pl.lit(record.offset, dtype=pl.Int64).alias(MESSAGE))
 
 
-def _json_rows(source: Source, records: Sequence[Record], columns: dict[str, pl.DataType]) -> pl.DataFrame:
+def json_rows(source: Source, records: Sequence[Record], columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    """Read messages of one JSON object each."""
     for record in records:
         if not record.value.strip() or b"\n" in record.value:
             raise source.undecodable(record, "not one JSON object on one line")
@@ -157,5 +163,5 @@ def _origin(source: Source, record: Record) -> tuple[int, int, int]:
 
 
 READINGS_TABLE = TableSpec(TELEMETRY.name, "readings", "ts", tuple(TELEMETRY_ROWS), telemetry_rows)
-WINDOWS_TABLE = TableSpec(ENERGY.name, "energy_windows", "window_start", tuple(WINDOW_ROWS), window_rows)
-EMISSIONS_TABLE = TableSpec(EMISSIONS.name, "emissions", "ts", tuple(EMISSION_RECORD), emission_rows)
+WINDOWS_TABLE = TableSpec(ENERGY.name, "energy_windows", "window_start", (*WINDOW_ROWS, OFFSET), window_rows)
+EMISSIONS_TABLE = TableSpec(EMISSIONS.name, "emissions", "ts", (*EMISSION_RECORD, OFFSET), emission_rows)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 from clickhouse_connect.driver.client import Client
@@ -58,12 +58,18 @@ class BlockResult:
         Rows left out because their origin had been applied before.
     first_offset, last_offset
         The range it covers: everything up to `last_offset` is dealt with and may be committed.
+    cut
+        Whether the range is recorded; if not, it is part of the next block.
+    import_kwh
+        Energy of the rows, None where the table holds registers or none. [kWh]
     """
 
     rows: int
     duplicates: int
     first_offset: int
     last_offset: int
+    cut: bool = True
+    import_kwh: float | None = None
 
 
 @dataclass(slots=True)
@@ -225,11 +231,10 @@ class TableWriter:
         last_offset = state.next_offset - 1
         if last_offset < state.first_offset or (state.cut and last_offset < state.cut.last_offset):
             return None
-        result = BlockResult(state.rows, state.duplicates, state.first_offset, last_offset)
         repeated = state.cut is not None
         if state.cut is None:
             if not state.rows and last_offset - state.first_offset + 1 < EMPTY_CUT_OFFSETS:
-                return result
+                return BlockResult(state.rows, state.duplicates, state.first_offset, last_offset, cut=False)
             # From here on the range is fixed, because it may be recorded even if no answer comes back.
             state.cut = Cut(
                 state.source,
@@ -240,8 +245,12 @@ class TableWriter:
                 state.applied_next,
             )
         written_at = self._ledger.record(state.cut)
+        result = BlockResult(state.rows, state.duplicates, state.first_offset, last_offset)
         if state.rows:
-            self._store(state.cut, pl.concat(state.frames), written_at, repeated=repeated)
+            rows = pl.concat(state.frames)
+            self._store(state.cut, rows, written_at, repeated=repeated)
+            if self.spec.holds_energy:
+                result = replace(result, import_kwh=float(rows["import_kwh"].sum()))
         following = _opened(state.source, last_offset, last_offset + 1, state.applied_next)
         self._partitions[partition] = following
         self._take(following, list(state.waiting))

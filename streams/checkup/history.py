@@ -71,7 +71,7 @@ def _why_not_opened(path: Path) -> Finding | None:
     if not path.exists():
         advice = "the first `wattloop run` or `wattloop worker` makes it; nothing to do if none has been run here"
         return Finding("history", Level.WARN, f"there is no history at {path} yet", advice)
-    if is_locked(path / _LOCK):
+    if is_in_use(path):
         sentence = (
             f"the embedded history at {path} is open in another process (a worker, or `wattloop run`), and only one "
             "can open it, so its version, migrations and deduplication windows were not checked"
@@ -79,6 +79,11 @@ def _why_not_opened(path: Path) -> Finding | None:
         advice = "ask the worker's /readyz whether its history_store is true, or stop it and run this again"
         return Finding("history", Level.WARN, sentence, advice)
     return None
+
+
+def is_in_use(path: Path) -> bool:
+    """Return whether another process has the embedded engine of a directory open."""
+    return is_locked(path / _LOCK)
 
 
 def is_locked(file: Path) -> bool:

@@ -7,7 +7,7 @@ import click
 from schemas.problem import ConfigurationError
 from sinks.clickhouse.errors import SinkMisconfigured
 from streams.broker import PartitionCountMismatch
-from streams.cli import config, dlq, doctor, lag, migrate, registry, run, topics, worker
+from streams.cli import account, config, dlq, doctor, lag, migrate, registry, run, topics, worker
 
 WRONG_CONFIGURATION = 2
 
@@ -20,6 +20,7 @@ COMMANDS: tuple[click.Command, ...] = (
     topics.command,
     lag.command,
     doctor.command,
+    account.command,
     config.command,
 )
 

@@ -19,7 +19,8 @@ from enum import Enum
 
 import polars as pl
 
-from schemas.flow import HEADER_ORIGIN, Agent, Kind, Message, Origins, Outcome
+from schemas.flow import HEADER_ORIGIN, NOTHING, Agent, Kind, Message, Origins, Outcome
+from streams.accounting.segment import ENERGY, Tally
 from streams.frame.codec import decode, parse_place
 
 META = "__lane__/"
@@ -52,6 +53,12 @@ class Lane:
         Offset included in the snapshot of each site that was restored.
     settled
         Whether the agent took nothing since its last tick.
+    accounted
+        Offset up to which segments say what was made of the messages; between it and `next_offset` is the `tally`.
+    tally
+        What was counted since.
+    arrived_at
+        Arrival of the last message. [ms UTC]
     """
 
     agent: Agent
@@ -60,6 +67,9 @@ class Lane:
     origins: Origins = field(default_factory=Origins)
     stamps: dict[str, int] = field(default_factory=dict)
     settled: bool = True
+    accounted: int = 0
+    tally: Tally = field(default_factory=Tally)
+    arrived_at: int = 0
     _last_closing: bytes = b""
 
     def __post_init__(self) -> None:
@@ -88,6 +98,7 @@ class Lane:
         if meta is not None:
             found = json.loads(meta)
             lane.next_offset = found["next"]
+            lane.accounted = found.get("accounted", lane.next_offset)
             lane.origins = Origins({int(p): (at[0], at[1]) for p, at in found["origins"].items()})
         sites = {key: packed for key, packed in snapshots.items() if not key.startswith(META)}
         lane.stamps = {key: _STAMP.unpack_from(packed)[0] for key, packed in sites.items()}
@@ -96,6 +107,21 @@ class Lane:
             agent.restore(states)
         lane._last_closing = lane._closing()
         return lane
+
+    def begin_at(self, offset: int) -> None:
+        """Begin with this offset, where no checkpoint says with which."""
+        self.next_offset = self.accounted = offset
+
+    @property
+    def ends_like_a_checkpoint(self) -> bool:
+        """Whether the last message is the one a site's snapshot ends with: another worker's segment ended here too."""
+        return self.next_offset - 1 in self.stamps.values()
+
+    def cut(self) -> tuple[int, Tally]:
+        """End the segment; return its first offset and what it counted. The next one begins behind it."""
+        ended = self.accounted, self.tally
+        self.accounted, self.tally = self.next_offset, Tally()
+        return ended
 
     @property
     def meta_key(self) -> str:
@@ -114,16 +140,23 @@ class Lane:
             raise ValueError(f"partition {self.partition}: expected offset {self.next_offset}, got {offset}")
         self.next_offset += 1
         message = decode(value, headers)
+        self.arrived_at = message.arrived_at
+        rows = _rows_of(message)
         place = headers.get(HEADER_ORIGIN)
         if place is not None and not self.origins.is_new(*parse_place(place)):
-            return message, Outcome()
+            self.tally.take(offset, rows, 0)
+            return message, NOTHING
         if message.kind is Kind.READINGS and message.rows is not None:
             message = Message(message.kind, message.arrived_at, self._unseen(message.rows))
+        # Counted before sites are left out: that a snapshot has them already does not unmake them.
+        self.tally.take(offset, rows, _rows_of(message))
         message = self._without_sites_ahead(offset, message)
         if message.rows is None and message.record is None and message.kind is not Kind.TICK:
-            return message, Outcome()
+            return message, NOTHING
         self.settled = message.kind is Kind.TICK
-        return message, self.agent.step(message)
+        outcome = self.agent.step(message)
+        self.tally.follow(outcome)
+        return message, outcome
 
     def checkpoint(self) -> Iterator[tuple[str, bytes]]:
         """Yield what a checkpoint writes, in this order; nothing when it is not time for one (a repeated tick)."""
@@ -137,7 +170,8 @@ class Lane:
         yield self.meta_key, self._last_closing
 
     def _closing(self) -> bytes:
-        return json.dumps({"next": self.next_offset, "origins": dict(sorted(self.origins.highest.items()))}).encode()
+        origins = dict(sorted(self.origins.highest.items()))
+        return json.dumps({"next": self.next_offset, "origins": origins, "accounted": self.accounted}).encode()
 
     def _unseen(self, rows: pl.DataFrame) -> pl.DataFrame | None:
         """Drop readings whose raw message was applied before (ingest sends some twice after a kill)."""
@@ -159,6 +193,7 @@ class Lane:
         if not ahead:
             self.stamps.clear()
             return message
+        self.tally.partial = True
         if message.record is not None and message.record.site.id in ahead:
             return Message(message.kind, message.arrived_at)
         if message.rows is None:
@@ -170,3 +205,8 @@ class Lane:
     def unstamped(packed: bytes) -> bytes:
         """Return the agent's part of a site snapshot."""
         return packed[_STAMP.size :]
+
+
+def _rows_of(message: Message) -> int:
+    """Return the rows that are accounted for: readings, windows."""
+    return message.rows.height if message.rows is not None and ENERGY in message.rows.columns else 0

@@ -2,7 +2,8 @@
 
 Faust acknowledges a message whose agent raised, and after a table recovery it skips messages it had fetched. So a stage
 takes messages un-acknowledged, accepts only the next offset of a partition, and seeks back when another one arrives.
-At a checkpoint (a tick): flush the outputs, write the snapshots to the table, acknowledge the held messages.
+At a checkpoint (a tick): flush the outputs, account for what was read since the last record on accounting.v1, write the
+snapshots to the table, acknowledge the held messages.
 """
 
 import asyncio
@@ -17,9 +18,12 @@ from aiokafka.errors import IllegalStateError
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 from faust.types.tables import TableT
+from faust.types.tuples import RecordMetadata
 
+from schemas.accounting import Caused
 from schemas.flow import Agent, Kind, Outcome
 from schemas.topics import Topic
+from streams.accounting.segment import Segment, minute_of, note
 from streams.broker import partition_for
 from streams.frame.codec import Envelope, Origin, envelopes
 from streams.frame.lane import META, Lane, Verdict
@@ -83,7 +87,8 @@ class Stage:
     _held: dict[int, list[EventT[bytes]]] = field(default_factory=dict)
     _last_seek: dict[int, float] = field(default_factory=dict)
     _last_checkpoint: dict[int, int] = field(default_factory=dict)
-    _in_flight: dict[int, list[Awaitable[object]]] = field(default_factory=dict)
+    _in_flight: dict[int, list[Awaitable[RecordMetadata]]] = field(default_factory=dict)
+    _last_segment: dict[int, int] = field(default_factory=dict)  # arrival minute of the last segment sent
     _snapshots: "dict[int, dict[str, bytes]] | None" = None
     _last_due: set[int] = field(default_factory=set)  # partitions whose last checkpoint is still to come
     _last_taken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,6 +117,7 @@ class Stage:
             memory.clear()
         self.arrived_at.clear()
         self.checkpointed_at.clear()
+        self._last_segment.clear()
         self._snapshots = None
         log.info("partitions_revoked", extra={"agent": self.spec.name})
 
@@ -162,6 +168,8 @@ class Stage:
         await self._send(origin, taken.arrived_at, outcome)
         self.moved += 1
         self._held.setdefault(message.partition, []).append(event)
+        if lane.ends_like_a_checkpoint:
+            await self._account(lane)
         if taken.kind is Kind.TICK:
             METRICS.event_age_seconds.labels(self.spec.name).set(max(0.0, time.time() - taken.arrived_at / 1000))
             since = self._last_checkpoint.setdefault(message.partition, taken.arrived_at)
@@ -180,7 +188,7 @@ class Stage:
         lane = Lane.restored(self.spec.agent(), partition, self._snapshots.get(partition, {}), inherited)
         if lane.meta_key not in self._snapshots.get(partition, {}):
             # Never checkpointed: begin with what the broker still has, which need not be offset 0.
-            lane.next_offset = await self._earliest(partition)
+            lane.begin_at(await self._earliest(partition))
         self.lanes[partition] = lane
         self.checkpointed_at[partition] = time.time()
         log.info(
@@ -262,8 +270,37 @@ class Stage:
     async def _settled(self, partition: int) -> None:
         """Wait until the broker has what was sent for this partition; an error here stops the worker."""
         in_flight = self._in_flight.pop(partition, [])
-        if in_flight:
-            await asyncio.gather(*in_flight)
+        if not in_flight:
+            return
+        places = await asyncio.gather(*in_flight)
+        lane = self.lanes.get(partition)
+        if lane is not None:
+            for place in places:
+                lane.tally.caused.reach(place.topic.removeprefix(self.prefix), place.partition, place.offset)
+
+    async def _account(self, lane: Lane) -> None:
+        """Say what became of the messages since the last segment, and wait until the broker has it.
+
+        A checkpoint begins where a segment ends: whoever starts from it counts on from there. What was not said when
+        a checkpoint was written is empty, and the checkpoint holds where it begins.
+        """
+        await self._settled(lane.partition)
+        last_offset = lane.next_offset - 1
+        first_offset, tally = lane.cut()
+        segment = Segment(
+            self.spec.name, self.spec.source.name, lane.partition, first_offset, last_offset, lane.arrived_at, tally
+        )
+        await self._produce(lane.partition, segment.envelope())
+        await self._settled(lane.partition)
+        lane.tally.caused = Caused()  # the segment before this one is nobody's outcome
+        self._last_segment[lane.partition] = minute_of(lane.arrived_at)
+        note([segment], time.time())
+
+    async def account_for_all(self) -> None:
+        """Say what became of everything that was applied, whatever it is: this log ends here."""
+        for lane in list(self.lanes.values()):
+            if lane.accounted < lane.next_offset:
+                await self._account(lane)
 
     async def last_checkpoint(self, within_s: float) -> bool:
         """Take a checkpoint of every partition at its next tick, so that a successor has little to read again.
@@ -290,6 +327,9 @@ class Stage:
     async def _checkpoint(self, stream: StreamT[bytes], lane: Lane) -> None:
         started = time.perf_counter()
         await self._settled(lane.partition)
+        is_due = self._last_segment.get(lane.partition) != minute_of(lane.arrived_at)
+        if lane.settled and lane.accounted < lane.next_offset and (is_due or not lane.tally.is_empty):
+            await self._account(lane)
         self.pulse.check()
         written = 0
         for key, packed in lane.checkpoint():

@@ -1,18 +1,20 @@
 """The ingest service: polls the field's topic, decodes, validates, re-batches by partition, stamps time.
 
-What a poll caused is acknowledged by the broker before the next poll is sent, and offsets are committed after that. So
-after a kill the same readings may be sent twice but never out of order, and everyone downstream drops what it has seen.
+What a poll caused is acknowledged by the broker before the next poll is sent. Every few seconds accounting.v1 is told
+what became of what was read, and offsets are committed after that. So after a kill the same readings may be sent twice
+but never out of order, and everyone downstream drops what it has seen.
 """
 
 import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import polars as pl
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -26,6 +28,7 @@ from schemas.flow import Kind
 from schemas.reading import TELEMETRY_ROWS
 from schemas.rejection import Reason
 from schemas.topics import DEAD_LETTERS, METER_READINGS, TELEMETRY
+from streams.accounting.segment import note
 from streams.frame.codec import (
     BATCH_ROWS,
     Envelope,
@@ -39,6 +42,8 @@ from streams.frame.letters import headers_of
 from streams.health.behind import Place, Reach
 from streams.ingest.decode import Decoded, RawMessage, decode, original_row
 from streams.ingest.limit import RejectionLimit
+from streams.ingest.ranges import Ranges, runs_of
+from streams.ingest.sender import OrderedSender
 from streams.ingest.validate import Bounds, Validated, known_meters, validate
 from streams.leaving import leave
 from streams.metrics import METRICS
@@ -52,6 +57,7 @@ _TICK_OVERDUE_MS = 10_000
 _POLL_RECORDS = 100_000
 _LINGER_S = 0.05
 _RETRY_S = 1.0
+_COMMIT_S = 3.0  # what is read again after a kill is dropped downstream, so commits need not be many
 _CREATE_TIME = 0  # the record's timestamp is the sender's, so it says nothing about arrival
 
 
@@ -111,6 +117,9 @@ class Ingest(Service):
         self._progress: dict[int, _Progress] = {}
         self._passed_on: dict[TopicPartition, int] = {}
         self.moved = 0  # messages passed on and ticks sent
+        self._ranges = Ranges()
+        self._settling = asyncio.Lock()
+        self._settled_at = time.monotonic()
         self.waits_for_broker = False
         servers = list(broker_addresses(kafka_url))
         self._consumer = AIOKafkaConsumer(
@@ -124,37 +133,40 @@ class Ingest(Service):
             heartbeat_interval_ms=int(settings.session_timeout_s * 250),
             max_partition_fetch_bytes=4 << 20,
         )
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=servers,
-            client_id="wattloop-ingest",
-            acks="all",
-            linger_ms=2,
-            max_batch_size=1 << 20,
-            max_request_size=8 << 20,
-        )
+        self._sender = OrderedSender(servers, settings.topic_prefix)
 
     async def on_start(self) -> None:
         """Connect."""
-        await self._producer.start()
+        await self._sender.start()
         await self._consumer.start()
-        self._consumer.subscribe([self._topic], listener=_Forget(self._progress, self._announced))
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        listener = _Forget(self._progress, self._announced, self._ranges, self._settle_before_leaving)
+        self._consumer.subscribe([self._topic], listener=listener)
 
     async def on_stop(self) -> None:
-        """Disconnect; what was not committed is read again by the next worker."""
+        """Commit and disconnect; what was not committed is read again by the next worker."""
+        await self._settle_before_leaving()
         await leave(self._consumer)
-        await leave(self._producer)
+        await self._sender.stop()
 
     @Service.task
     async def _work(self) -> None:
         while not self.should_stop:
             try:
-                messages, reached = await self._poll()
+                generation = self._ranges.generation
+                messages, reached = await self._poll(generation)
                 if messages:
                     started = time.perf_counter()
-                    await self._pass_on(messages)
+                    await self._pass_on(messages, generation)
                     METRICS.ingest_batch_seconds.observe(time.perf_counter() - started)
+                    self._passed_on.update(reached)
                     self.moved += len(messages)
-                    await self._commit(reached)
+                if self._ranges.generation != generation:
+                    await self._rewind()  # partitions moved meanwhile, and it is not sure from when the messages are
+                if time.monotonic() - self._settled_at >= _COMMIT_S:
+                    await self._settle()
                 await self._tick()
                 self.waits_for_broker = False
             except (MessageSizeTooLargeError, TopicAuthorizationFailedError) as error:
@@ -188,7 +200,7 @@ class Ingest(Service):
         ticked = (self._progress.get(one.partition, _Progress()).ticked_at for one in self._consumer.assignment())
         return sum(now_ms - at > _TICK_OVERDUE_MS for at in ticked)
 
-    async def _poll(self) -> tuple[list[RawMessage], dict[TopicPartition, int]]:
+    async def _poll(self, generation: int) -> tuple[list[RawMessage], dict[TopicPartition, int]]:
         found: list[RawMessage] = []
         reached: dict[TopicPartition, int] = {}
         deadline = time.monotonic() + _LINGER_S
@@ -198,6 +210,7 @@ class Ingest(Service):
             arrival = int(time.time() * 1000)
             for place, records in polled.items():
                 reached[place] = records[-1].offset + 1
+                await self._follow(place, records[0].offset, records[-1].offset, generation)
                 found.extend(
                     RawMessage(
                         place.partition,
@@ -215,7 +228,17 @@ class Ingest(Service):
                 break
         return found, reached
 
-    async def _pass_on(self, messages: Sequence[RawMessage]) -> None:
+    async def _follow(self, place: TopicPartition, first_offset: int, last_offset: int, generation: int) -> None:
+        """Keep track of where ranges begin, and of what the broker deleted before it was read."""
+        if not self._ranges.knows(place.partition):
+            committed = await self._consumer.committed(place)
+            if self._ranges.generation != generation:
+                return
+            self._ranges.begin(place.partition, first_offset if committed is None else min(committed, first_offset))
+        if self._ranges.generation == generation and self._ranges.poll(place.partition, first_offset, last_offset):
+            self._ranges.log_begins(place.partition, (await self._consumer.beginning_offsets([place]))[place])
+
+    async def _pass_on(self, messages: Sequence[RawMessage], generation: int) -> None:
         METRICS.ingest_messages_total.labels(METER_READINGS.name).inc(len(messages))
         if self._meters_version != self._registry.version:
             self._meters_version = self._registry.version
@@ -233,7 +256,9 @@ class Ingest(Service):
         arrived_at = max(message.timestamp_ms for message in messages)
         letters.sort(key=lambda one: one.place)
         batches = self._batches(validated.accepted, arrived_at)
-        await self._send([*batches, *((one.place[0], one.envelope) for one in letters)])
+        caused = await self._sender.send([*batches, *((one.place[0], one.envelope) for one in letters)])
+        if self._ranges.generation == generation:
+            self._ranges.add(list(runs_of(decoded, validated)), caused)
         for message in messages:
             progress = self._progress.setdefault(message.partition, _Progress())
             progress.arrived_at = max(progress.arrived_at, message.timestamp_ms)
@@ -283,43 +308,32 @@ class Ingest(Service):
         envelope = Envelope(DEAD_LETTERS.name, message.key, value, message.timestamp_ms, headers)
         return _Letter(reason, (message.partition, message.offset, index), envelope)
 
-    async def _send(self, envelopes: Iterable[tuple[int, Envelope]]) -> None:
-        """Send and wait for the acknowledgements; on each partition strictly in this order."""
-        by_place: dict[TopicPartition, list[Envelope]] = {}
-        for partition, one in envelopes:
-            place = TopicPartition(self._settings.topic_prefix + one.topic, partition)
-            by_place.setdefault(place, []).append(one)
-        await asyncio.gather(*(self._send_in_order(place, ones) for place, ones in by_place.items()))
+    async def _settle(self) -> None:
+        """Say what became of what was read since the last time, and commit it when the broker has that."""
+        async with self._settling:
+            self._settled_at = time.monotonic()
+            segments = self._ranges.take()
+            if not segments:
+                return
+            await self._sender.send((one.partition, one.envelope()) for one in segments)
+            note(segments, time.time())
+            try:
+                await self._consumer.commit(
+                    {TopicPartition(self._topic, one.partition): one.last_offset + 1 for one in segments}
+                )
+            except (CommitFailedError, IllegalStateError):
+                log.info("commit_after_rebalance_left_to_the_next_owner")
 
-    async def _send_in_order(self, place: TopicPartition, envelopes: Sequence[Envelope]) -> None:
-        # A later message must never get through where an earlier one did not: downstream, what is not above the
-        # highest origin seen is dropped. So a batch is sent whole, and the next one when it was acknowledged.
-        waiting = list(envelopes)
-        while waiting:
-            batch = self._producer.create_batch()
-            taken = 0
-            for one in waiting:
-                added = batch.append(key=one.key, value=one.value, timestamp=one.timestamp_ms, headers=one.headers)
-                if added is None:
-                    break
-                taken += 1
-            if not taken:
-                raise MessageSizeTooLargeError(f"{place}: {len(waiting[0].value)} bytes")
-            sent = await self._producer.send_batch(batch, place.topic, partition=place.partition)
-            await sent
-            del waiting[:taken]
-
-    async def _commit(self, reached: dict[TopicPartition, int]) -> None:
-        self._passed_on.update(reached)
-        try:
-            await self._consumer.commit(reached)
-        except (CommitFailedError, IllegalStateError):
-            log.info("commit_after_rebalance_left_to_the_next_owner")
+    async def _settle_before_leaving(self) -> None:
+        """Commit while it is still possible, so that the next owner has little to read again."""
+        with suppress(KafkaError, OSError, TimeoutError):
+            await asyncio.wait_for(self._settle(), self._settings.session_timeout_s / 2)
 
     async def _rewind(self) -> None:
         """Read again from what was committed; what was sent already is dropped downstream."""
         self._announced.clear()
         self._limit.forget()
+        self._ranges.forget()
         for place in self._consumer.assignment():
             try:
                 committed = await self._consumer.committed(place)
@@ -330,7 +344,7 @@ class Ingest(Service):
             except (KafkaError, OSError) as error:
                 log.warning("ingest_rewind_failed", extra={"error": f"{type(error).__name__}: {error}"})
                 self._consumer.unsubscribe()
-                self._consumer.subscribe([self._topic], listener=_Forget(self._progress, self._announced))
+                self._subscribe()
                 return
 
     async def _tick(self) -> None:
@@ -347,7 +361,7 @@ class Ingest(Service):
                 progress.ticked_at = arrived_at
                 headers = control_headers(Kind.TICK, arrived_at)
                 ticks.append((place.partition, Envelope(TELEMETRY.name, None, b"", arrived_at, headers)))
-        await self._send(ticks)
+        await self._sender.send(ticks)
         self.moved += len(ticks)
 
     async def _arrival(self, place: TopicPartition, progress: _Progress) -> int:
@@ -363,12 +377,23 @@ class Ingest(Service):
 class _Forget(ConsumerRebalanceListener):
     """Forget what belongs to partitions that may have had another owner in between."""
 
-    def __init__(self, progress: dict[int, _Progress], announced: dict[tuple[int, str], int]) -> None:
+    def __init__(
+        self,
+        progress: dict[int, _Progress],
+        announced: dict[tuple[int, str], int],
+        ranges: Ranges,
+        settle: Callable[[], Awaitable[None]],
+    ) -> None:
         self._progress = progress
         self._announced = announced
+        self._ranges = ranges
+        self._settle = settle
 
-    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Nothing is kept for them."""
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Commit what was passed on; nothing else is kept for them."""
+        if revoked:  # at the first join there are none
+            await self._settle()
+            self._ranges.forget()
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Start anew: another worker may have sent other records since."""

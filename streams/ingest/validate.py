@@ -22,10 +22,14 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """Accepted rows (TELEMETRY_ROWS and the target `partition`), and refused ones by message, index and reason."""
+    """Accepted rows (TELEMETRY_ROWS and the target `partition`), refused ones by message, index and reason, and places.
+
+    `places` has a row per message: `message`, `raw_partition`, `raw_offset`, `arrived_at` and `key`.
+    """
 
     accepted: pl.DataFrame
     refused: pl.DataFrame  # message, index, reason
+    places: pl.DataFrame
 
 
 def known_meters(records: Iterable[SiteRecord], partitions: int) -> pl.DataFrame:
@@ -101,6 +105,7 @@ def validate(decoded: Decoded, messages: Sequence[RawMessage], meters: pl.DataFr
     return Validated(
         accepted.select(*TELEMETRY_ROWS, "partition", "message"),
         judged.filter(pl.col("reason").is_not_null()).select("message", "index", "reason"),
+        places,
     )
 
 

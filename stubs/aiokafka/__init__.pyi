@@ -1,5 +1,5 @@
 from asyncio import Future
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 class TopicPartition(NamedTuple):
@@ -26,7 +26,7 @@ class ConsumerRecord:
     headers: Sequence[tuple[str, bytes]]
 
 class ConsumerRebalanceListener:
-    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None: ...
+    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> Awaitable[None] | None: ...
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None: ...
 
 class AIOKafkaConsumer:

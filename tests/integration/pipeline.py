@@ -202,6 +202,14 @@ class Pipeline:
             if line.startswith(name) and line[len(name)] in "{ " and all(one in line for one in wanted)
         )
 
+    def imbalances(self) -> list[str]:
+        """Ask `wattloop account` what does not balance, after the worker has ended."""
+        command = [sys.executable, "-m", "streams.cli.main", "account", "--all"]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        differences = [line for line in done.stdout.splitlines() if line.startswith("IMBALANCE")]
+        assert done.returncode == bool(differences), done.stderr
+        return differences
+
     def query(self, sql: str) -> pl.DataFrame:
         """Ask the history; an embedded one in a process of its own, because one process owns the engine's path."""
         if self.history is not None:

@@ -48,6 +48,7 @@ def judge(pipeline: Pipeline, feed: Feed, kept: Sequence[Kept]) -> list[str]:
     problems += _hours(pipeline, truth.within(feed), feed)
     problems += _no_window_twice(pipeline)
     problems += _emissions(pipeline, truth.within(feed), feed)
+    problems += pipeline.imbalances()
     return problems
 
 

@@ -143,8 +143,8 @@ def test_a_checkpoint_restates_the_last_one_then_writes_sites_then_where_it_ends
 
     assert [key for key, _ in first] == [META_KEY, "mill", "weaver", META_KEY]
     assert [key for key, _ in second] == [META_KEY, "weaver", META_KEY]
-    assert json.loads(first[0][1]) == {"next": 0, "origins": {}}
-    assert json.loads(first[-1][1]) == {"next": 2, "origins": {"0": [1, 0]}}
+    assert json.loads(first[0][1]) == {"next": 0, "origins": {}, "accounted": 0}
+    assert json.loads(first[-1][1]) == {"next": 2, "origins": {"0": [1, 0]}, "accounted": 0}
     assert second[0] == first[-1]
     assert json.loads(second[-1][1])["next"] == 4
 
@@ -255,3 +255,39 @@ def test_what_is_no_message_of_ours_is_a_bug():
 
     with pytest.raises(ValueError, match="not a message of an internal topic"):
         lane.apply(0, b"x", {})
+
+
+def test_a_segment_counts_what_was_taken_and_what_was_seen_before() -> None:
+    lane, _ = a_lane()
+    row = {"raw_partition": 0, "raw_offset": 7}
+    lane.apply(0, *batch(row, row))
+    lane.apply(1, *batch(row, {**row, "raw_offset": 8}))
+    lane.apply(2, *tick())
+    first, tally = lane.cut()
+    assert (first, tally.received, tally.duplicates, tally.rows_until, tally.messages) == (0, 3, 1, 1, 3)
+    assert (lane.accounted, lane.tally.is_empty) == (3, True)
+
+
+def test_what_was_not_told_at_a_checkpoint_is_told_by_whoever_goes_on_from_it() -> None:
+    lane, _ = a_lane()
+    for offset in range(3):
+        lane.apply(offset, *tick())
+    table = dict(lane.checkpoint())
+    again, _ = a_lane(table)
+    assert (again.next_offset, again.accounted) == (3, 0)
+
+
+def test_a_segment_ends_where_a_site_ahead_of_the_partition_ends_and_counts_its_rows_too() -> None:
+    lane, _ = a_lane()
+    lane.apply(0, *tick())
+    before = dict(lane.checkpoint())
+    lane.apply(1, *batch({"raw_offset": 1}))
+    lane.apply(2, *tick())
+    torn = {key: packed for key, packed in lane.checkpoint() if not key.startswith(META)}
+    again, _ = a_lane(before | torn)
+    again.apply(1, *batch({"raw_offset": 1}))
+    assert not again.ends_like_a_checkpoint
+    again.apply(2, *tick())
+    assert again.ends_like_a_checkpoint
+    first, tally = again.cut()
+    assert (first, tally.received, tally.partial) == (0, 1, True)
