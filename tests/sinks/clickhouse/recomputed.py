@@ -8,7 +8,8 @@ SECONDS = {"15min": 900, "hour": 3600, "day": 86_400}
 
 _ENERGY = """
 SELECT
-    tenant_id, site_id, meter_id, toDateTime(intDiv(toUnixTimestamp(window_start), {s:UInt32}) * {s:UInt32}, 'UTC') AS start,
+    tenant_id, site_id, meter_id,
+    toDateTime(intDiv(toUnixTimestamp(window_start), {s:UInt32}) * {s:UInt32}, 'UTC') AS start,
     argMax(meter_kind, energy_windows.window_start), toFloat64(sum(toDecimal128(import_kwh, 15))),
     toFloat64(sum(toDecimal128(export_kwh, 15))), toFloat64(sum(toDecimal128(covered_s, 15))),
     count(), countIf(quality = 'estimated'), countIf(quality = 'partial')
