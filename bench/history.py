@@ -31,7 +31,7 @@ INSERT INTO energy_windows (
 )
 SELECT
     'bench', concat('site-', toString(intDiv(meter, 10))), concat('m', toString(meter % 10)), 'sub_meter',
-    toDateTime64('2025-01-01 00:00:00', 3, 'UTC') 
+    toDateTime64('2025-01-01 00:00:00', 3, 'UTC')
         + toIntervalMinute({first:UInt32} + number % {minutes:UInt32}) AS start,
     60, rand() / 4e9, 60, 'measured', 0, 0, number, number, 'bench', 0, number, start
 FROM (SELECT number, intDiv(number, {minutes:UInt32}) AS meter FROM numbers({minutes:UInt32} * {meters:UInt32}))

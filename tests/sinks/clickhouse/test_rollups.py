@@ -78,8 +78,9 @@ def some_emissions(chance: random.Random, messages: int):
 def stored_through_crashes(client, spec: TableSpec, log, chance: random.Random):
     """Store a log with writers that stop before or after any insert, of rows or of sums."""
     log_id = f"rollups-{next(LOGS)}"
-    for _ in range(300):
-        writer = TableWriter(CutShort(client, chance.randint(1, 12), stored=chance.random() < 0.5), spec, log_id)
+    for attempt in range(300):
+        crash_at = chance.randint(1, 12) + attempt // 3  # later and later, so that it ends
+        writer = TableWriter(CutShort(client, crash_at, stored=chance.random() < 0.5), spec, log_id)
         try:
             position = writer.open(0).next_offset
             while position < len(log):
