@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from schemas.topics import Topic
+from sinks.clickhouse.retention import Retention
 
 ENVIRONMENT_PREFIX = "WATTLOOP_"
 DAY_S = 86_400
@@ -104,6 +105,7 @@ Number = Annotated[float, BeforeValidator(_not_a_truth_value), Field(allow_inf_n
 Port = Annotated[Whole, Field(ge=0, le=65_535)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]
 LogFormat = Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)]
+KeptMonths = Annotated[Whole, Field(ge=1, le=600)]
 SomePath = Annotated[Path, AfterValidator(_a_path)]
 
 
@@ -187,6 +189,16 @@ class Settings(BaseModel):
         description="The broker keeps nothing across restarts: stopping reads every topic to its end and "
         "keeps the agents' state in the history store. `wattloop run` sets it for its embedded broker.",
     )
+    keep_readings_months: KeptMonths = Field(13, description="How long readings are kept, in months of event time.")
+    keep_windows_months: KeptMonths = Field(
+        14, description="How long windows and emissions of 60 s are kept, in months of event time."
+    )
+    keep_15min_months: KeptMonths = Field(36, description="How long sums of 15 minutes are kept, in months.")
+    keep_hours_months: KeptMonths = Field(120, description="How long sums of hours and days are kept, in months.")
+    keep_dead_letters_months: KeptMonths = Field(13, description="How long dead letters are kept, in months.")
+    keep_replayed_days: Annotated[Whole, Field(ge=1, le=3660)] = Field(
+        30, description="How long a row is kept at least after it was written, however old its event time, in days."
+    )
     log_level: LogLevel = Field("info", description="Least severe messages to log.")
     log_format: LogFormat = Field(
         "auto",
@@ -202,6 +214,18 @@ class Settings(BaseModel):
     def clickhouse_dsn(self) -> str:
         """DSN of the history store: `clickhouse_url`, or the embedded engine under the data directory."""
         return self.clickhouse_url or f"chdb://{(self.data_dir.absolute() / 'history').as_posix()}"
+
+    @property
+    def retention(self) -> Retention:
+        """How long the history store keeps its rows."""
+        return Retention(
+            readings_months=self.keep_readings_months,
+            windows_months=self.keep_windows_months,
+            quarters_months=self.keep_15min_months,
+            hours_months=self.keep_hours_months,
+            dead_letters_months=self.keep_dead_letters_months,
+            replayed_days=self.keep_replayed_days,
+        )
 
     @property
     def brokers(self) -> tuple[str, ...] | None:

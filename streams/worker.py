@@ -16,9 +16,10 @@ from kafka.errors import KafkaError as AdminError
 
 from schemas.topics import ACCOUNTING, BY_NAME, METER_READINGS, REGISTRY, Topic
 from sinks.clickhouse.checkpoints import load_latest, save
-from sinks.clickhouse.client import connect
+from sinks.clickhouse.client import connect, read_dsn
 from sinks.clickhouse.errors import SinkUnavailable
 from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.retention import keep
 from sinks.clickhouse.writer import TableWriter
 from streams.app import attach_stages, build_app
 from streams.broker import changelog_topic, ensure_topics, log_id
@@ -211,6 +212,10 @@ class Worker:
             client = connect(dsn)
             for applied in migrate(client):
                 log.info("migration_applied", extra={"migration": str(applied)})
+            # On a server `wattloop migrate` says it: a worker configured otherwise must not drop others' history.
+            if read_dsn(dsn).path is not None:
+                for table in keep(client, self.settings.retention):
+                    log.info("retention_set", extra={"table": table})
             return client
 
         return await self.thread.run(open_it)

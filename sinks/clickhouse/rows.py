@@ -18,6 +18,7 @@ from schemas.topics import EMISSIONS, ENERGY, TELEMETRY
 from schemas.window import WINDOW_ROWS
 from sinks.clickhouse.origins import INDEX, MESSAGE, OFFSET, SOURCE
 from sinks.clickhouse.records import Record, Source
+from sinks.clickhouse.rollups import EMISSION_ROLLUPS, ENERGY_ROLLUPS, Rollups
 
 _EMISSION_REQUIRED = (
     "id",
@@ -50,6 +51,8 @@ class TableSpec:
         Columns the decoder fills.
     decode
         Makes the rows.
+    rollups
+        What is summed from the table, None for nothing.
     """
 
     topic: str
@@ -57,6 +60,7 @@ class TableSpec:
     time_column: str
     columns: tuple[str, ...]
     decode: Decoder
+    rollups: Rollups | None = None
 
     @property
     def holds_energy(self) -> bool:
@@ -163,5 +167,9 @@ def _origin(source: Source, record: Record) -> tuple[int, int, int]:
 
 
 READINGS_TABLE = TableSpec(TELEMETRY.name, "readings", "ts", tuple(TELEMETRY_ROWS), telemetry_rows)
-WINDOWS_TABLE = TableSpec(ENERGY.name, "energy_windows", "window_start", (*WINDOW_ROWS, OFFSET), window_rows)
-EMISSIONS_TABLE = TableSpec(EMISSIONS.name, "emissions", "ts", (*EMISSION_RECORD, OFFSET), emission_rows)
+WINDOWS_TABLE = TableSpec(
+    ENERGY.name, "energy_windows", "window_start", (*WINDOW_ROWS, OFFSET), window_rows, ENERGY_ROLLUPS
+)
+EMISSIONS_TABLE = TableSpec(
+    EMISSIONS.name, "emissions", "ts", (*EMISSION_RECORD, OFFSET), emission_rows, EMISSION_ROLLUPS
+)

@@ -275,6 +275,9 @@ class TableWriter:
                 continue
             token = cut.token(self._log_id, month_number)
             insert(self._client, self.spec.table, part.drop("month"), token)
+        if self.spec.rollups is not None:
+            # For a repeated block too: it may have stopped between its rows and their sums.
+            self.spec.rollups.renew(self._client, rows, self.spec.time_column)
 
     def _is_stored(self, cut: Cut, written_at: int, month: int) -> bool:
         values = {

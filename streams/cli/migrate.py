@@ -6,14 +6,20 @@ import click
 
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.retention import keep
 from streams.cli.flags import Flags, settings_flags
 from streams.configuration import load_configuration
+from streams.settings import Settings
+
+KEPT = tuple(name for name in Settings.model_fields if name.startswith("keep_"))
 
 
 @click.command("migrate")
-@settings_flags(("config", "clickhouse_url", "data_dir"))
+@settings_flags(("config", "clickhouse_url", "data_dir", *KEPT))
 def command(flags: Flags) -> None:
-    """Create or update the tables of the history store. Running it again changes nothing.
+    """Create or update the tables of the history store, and set how long they keep their rows.
+
+    Running it again changes nothing.
 
     \b
     Example:
@@ -23,8 +29,11 @@ def command(flags: Flags) -> None:
     client = connect(settings.clickhouse_dsn)
     try:
         applied = migrate(client)
+        kept = keep(client, settings.retention)
     finally:
         client.close()
     for one in applied:
         click.echo(f"applied {one}")
+    if kept:
+        click.echo(f"set how long rows are kept in {', '.join(kept)}")
     click.echo(f"{len(applied)} migrations applied; the tables are those of this release")

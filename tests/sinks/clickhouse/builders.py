@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import polars as pl
@@ -122,7 +122,7 @@ class PowerCutError(Exception):
 
 
 class CutShort:
-    """A client whose power fails before, or right after, its n-th insert."""
+    """A client whose power fails before, or right after, its n-th insert, be it of rows or of sums."""
 
     def __init__(self, client: Client, insert_number: int, *, stored: bool) -> None:
         self._client = client
@@ -133,13 +133,19 @@ class CutShort:
         return getattr(self._client, name)
 
     def raw_insert(self, *given: object, **named: object) -> object:
+        return self._stored_or_cut(lambda: self._client.raw_insert(*given, **named))
+
+    def command(self, *given: object, **named: object) -> object:
+        return self._stored_or_cut(lambda: self._client.command(*given, **named))
+
+    def _stored_or_cut(self, insert: Callable[[], object]) -> object:
         self._left -= 1
         if self._left == 0 and not self._stored:
             raise PowerCutError
-        summary = self._client.raw_insert(*given, **named)
+        answer = insert()
         if self._left == 0:
             raise PowerCutError
-        return summary
+        return answer
 
 
 def rows_of(client: Client, query: str, **parameters: object) -> list[tuple[object, ...]]:
