@@ -1,16 +1,17 @@
-"""Storing: the consumer that fills the history store, one writer per topic of `streams.topology.STORED`.
+"""Storing: the consumer that fills a store, one writer per topic: the tables of the history, and the archive.
 
-Offsets are committed for lag only; where a partition goes on is what the table itself says. While the history store is
-away, partitions are paused, so what is held stays bounded, and the same block is tried again until it is taken.
+Offsets are committed for lag only; where a partition goes on is what the store itself says. While it is away,
+partitions are paused, so what is held stays bounded, and the same block is tried again until it is taken.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -18,7 +19,8 @@ from mode import Service
 
 from sinks.clickhouse.errors import Fenced, OffsetGap, SinkUnavailable
 from sinks.clickhouse.records import Record
-from sinks.clickhouse.writer import TableWriter
+from sinks.clickhouse.rows import TableSpec
+from sinks.clickhouse.writer import BlockResult, Resume
 from streams.embedded.ends import end_offsets
 from streams.leaving import leave
 from streams.metrics import METRICS
@@ -28,18 +30,51 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-BLOCK_ROWS = 100_000
-BLOCK_BYTES = 64 << 20  # what may be held for one partition before it is stored
-BLOCK_AGE_S = 2.0
 _POLL_RECORDS = 5_000
 _RETRY_S = 1.0
 
 
-class HistoryThread:
-    """The one thread that talks to the history store: the embedded engine blocks and wants a single caller."""
+@dataclass(frozen=True, slots=True)
+class BlockSize:
+    """When what is held for one partition is stored.
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
+    Parameters
+    ----------
+    rows, bytes, age_s
+        As soon as one of them is reached.
+    when_idle
+        Also when a poll brought nothing.
+    """
+
+    rows: int
+    bytes: int
+    age_s: float
+    when_idle: bool
+
+
+HISTORY_BLOCKS = BlockSize(100_000, 64 << 20, 2.0, when_idle=True)
+# Each block is at least one file per partition and day, and a compaction has to read them all again.
+ARCHIVE_BLOCKS = BlockSize(250_000, 64 << 20, 900.0, when_idle=False)
+
+
+class BlockWriter(Protocol):
+    """What Storing asks of a writer; `sinks.clickhouse.writer` says what each call means."""
+
+    spec: TableSpec
+
+    def open(self, partition: int, *, log_start: int, log_end: int | None, committed: int | None) -> Resume: ...
+    def add(self, partition: int, records: Iterable[Record]) -> None: ...
+    def rows_pending(self, partition: int) -> int: ...
+    def bytes_pending(self, partition: int) -> int: ...
+    def flush(self, partition: int) -> BlockResult | None: ...
+    def close(self, partition: int) -> None: ...
+
+
+class HistoryThread:
+    """The one thread that talks to a store: the embedded engine blocks and wants a single caller."""
+
+    def __init__(self, name: str = "history") -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
     async def run(self, call: Callable[[], Result]) -> Result:
         """Run a call in the thread."""
@@ -62,11 +97,15 @@ class Storing(Service):
     group
         Consumer group.
     writers
-        Full topic name -> writer of its table.
+        Full topic name -> its writer.
     thread
-        Where calls to the history store run.
+        Where calls to the store run.
     on_bug
         Called with an error that must stop the worker.
+    store
+        Which store it is.
+    blocks
+        When what is held is stored.
     """
 
     def __init__(
@@ -75,11 +114,16 @@ class Storing(Service):
         kafka_url: str,
         group: str,
         *,
-        writers: Mapping[str, TableWriter],
+        writers: Mapping[str, BlockWriter],
         thread: HistoryThread,
         on_bug: Callable[[BaseException], Awaitable[None]],
+        store: str = "history",
+        blocks: BlockSize = HISTORY_BLOCKS,
     ) -> None:
         super().__init__()
+        self._store = store
+        self._blocks = blocks
+        self._hurry = False
         self._writers = writers
         self._thread = thread
         self._on_bug = on_bug
@@ -91,8 +135,8 @@ class Storing(Service):
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=list(broker_addresses(kafka_url)),
             group_id=group,
-            group_instance_id=settings.member_of("history"),
-            client_id="wattloop-history",
+            group_instance_id=settings.member_of(store),
+            client_id=f"wattloop-{store}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=int(settings.session_timeout_s * 1000),
@@ -137,11 +181,12 @@ class Storing(Service):
         for place, records in polled.items():
             if place in self._open:
                 await self._add(place, records)
-        await self._flush_due(everything=not polled)
+        await self._flush_due(everything=not polled and (self._blocks.when_idle or self._hurry))
         self.available = True
 
     async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
-        """Return whether everything before these ends has been stored."""
+        """Return whether everything before these ends has been stored; once asked, nothing is held back for long."""
+        self._hurry = True
         return all(end <= self._stored.get(TopicPartition(*place), 0) for place, end in ends.items())
 
     async def _take_over(self, places: Collection[TopicPartition]) -> None:
@@ -180,13 +225,14 @@ class Storing(Service):
             )
             self._consumer.seek(place, gap.expected_offset)
         self._oldest.setdefault(place, time.monotonic())
-        if writer.rows_pending(place.partition) >= BLOCK_ROWS or writer.bytes_pending(place.partition) >= BLOCK_BYTES:
+        held = writer.rows_pending(place.partition), writer.bytes_pending(place.partition)
+        if held[0] >= self._blocks.rows or held[1] >= self._blocks.bytes:
             await self._flush(place)
 
     async def _flush_due(self, *, everything: bool) -> None:
         now = time.monotonic()
         for place, since in list(self._oldest.items()):
-            if place in self._open and (everything or now - since >= BLOCK_AGE_S):
+            if place in self._open and (everything or now - since >= self._blocks.age_s):
                 await self._flush(place)
 
     async def _flush(self, place: TopicPartition) -> None:
@@ -218,7 +264,7 @@ class Storing(Service):
     async def _wait_for_store(self, error: SinkUnavailable) -> None:
         """Hold what there is and read nothing more until the store answers again."""
         if self.available:
-            log.warning("history_store_unavailable", extra={"error": str(error)})
+            log.warning("history_store_unavailable", extra={"store": self._store, "error": str(error)})
         self.available = False
         METRICS.sink_retries_total.inc()
         # getmany keeps the group membership alive; paused partitions bring nothing.

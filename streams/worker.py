@@ -17,12 +17,13 @@ from aiokafka.errors import KafkaError as ClientError
 from clickhouse_connect.driver.client import Client
 from kafka.errors import KafkaError as AdminError
 
-from schemas.topics import BY_NAME, METER_READINGS, REGISTRY, Topic
+from schemas.topics import BY_NAME, METER_READINGS, REGISTRY, TELEMETRY, Topic
 from sinks.clickhouse.checkpoints import load_latest, save
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.errors import SinkUnavailable
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.writer import TableWriter
+from sinks.parquet.writer import ArchiveWriter
 from streams.app import attach_stages, build_app
 from streams.broker import changelog_topic, ensure_topics, log_id
 from streams.embedded.ends import end_offsets
@@ -31,7 +32,7 @@ from streams.frame.stage import Stage
 from streams.ingest.service import Ingest
 from streams.registry_topic import RegistryTopicError, RegistryView
 from streams.settings import Settings, broker_addresses
-from streams.storing import HistoryThread, Storing
+from streams.storing import ARCHIVE_BLOCKS, HistoryThread, Storing
 from streams.topology import APP_ID, STORED, stages
 from streams.web.admin import Admin
 
@@ -78,6 +79,8 @@ class Worker:
     _beating: asyncio.Task[None] | None = None
     _ingest: Ingest | None = None
     _storing: Storing | None = None
+    _archiving: Storing | None = None
+    _archive_thread: HistoryThread = field(default_factory=lambda: HistoryThread("archive"))
     _log_id: str = ""
 
     async def run(self) -> int:
@@ -150,6 +153,18 @@ class Worker:
             on_bug=self._fail,
         )
         await self._storing.start()
+        if self.settings.archive_dir is not None:
+            self._archiving = Storing(
+                self.settings,
+                self.kafka_url,
+                f"{group}-archive",
+                writers={prefix + TELEMETRY.name: ArchiveWriter(self.settings.archive_dir, self._log_id)},
+                thread=self._archive_thread,
+                on_bug=self._fail,
+                store="archive",
+                blocks=ARCHIVE_BLOCKS,
+            )
+            await self._archiving.start()
         self._ingest = Ingest(self.settings, self._registry, f"{group}-ingest", self.kafka_url, self._fail)
         await self._ingest.start()
         log.info(
@@ -223,6 +238,8 @@ class Worker:
         for stage in self._stages:
             await self._until(stage.reached, (stage.spec.source,), deadline)
         await self._until(storing.reached, tuple(BY_NAME[table.topic] for table in STORED), deadline)
+        if self._archiving is not None:
+            await self._until(self._archiving.reached, (TELEMETRY,), deadline)
         for stage in self._stages:
             await self._thread.run(partial(save, client, stage.spec.name, self._log_id, stage.all_snapshots()))
         log.info("drained", extra={"seconds": round(time.monotonic() - started, 2)})
@@ -239,7 +256,7 @@ class Worker:
 
     async def _shut_down(self) -> None:
         """Stop what was started, in the order of the flow."""
-        for service in (self._ingest, self._app, self._storing):
+        for service in (self._ingest, self._app, self._storing, self._archiving):
             if service is not None and service.started:
                 await service.stop()
         for task in (self._following, self._beating):
@@ -252,6 +269,7 @@ class Worker:
         if client is not None:
             await self._thread.run(client.close)
         self._thread.close()
+        self._archive_thread.close()
 
     def _alive(self) -> dict[str, bool]:
         now = time.monotonic()
@@ -269,6 +287,7 @@ class Worker:
         storing = self._storing
         return {
             "history_store": self._client is not None and (storing is None or storing.available),
+            "archive": self._archiving is None or self._archiving.available,
             "registry": self._registry is not None and self._ingest is not None,
             "agents": self._app is not None and self._app.started and not self._app.rebalancing,
             "ingest": self._ingest is not None and not self._ingest.waits_for_broker,
