@@ -104,7 +104,7 @@ def lanes_of(root: Path) -> dict[int, list[LogReader]]:
 
 
 def sites_held(logs: Sequence[LogReader]) -> pl.DataFrame:
-    """Return each site of some logs with the extent of its readings: `tenant_id`, `site_id`, `first`, `last`, `rows`."""
+    """Return `tenant_id`, `site_id`, `first`, `last` (ms UTC) and `rows`: the readings held of each site."""
     moment = pl.col("ts").dt.epoch("ms")
 
     def extents(rows: pl.LazyFrame) -> pl.LazyFrame:

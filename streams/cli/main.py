@@ -5,7 +5,7 @@ from importlib.metadata import version
 import click
 
 from schemas.problem import ConfigurationError
-from streams.cli import config, dlq, doctor, lag, migrate, registry, run, topics, worker
+from streams.cli import config, dlq, doctor, lag, migrate, registry, replay, run, topics, worker
 
 WRONG_CONFIGURATION = 2
 
@@ -15,6 +15,7 @@ COMMANDS: tuple[click.Command, ...] = (
     registry.command,
     dlq.command,
     migrate.command,
+    replay.command,
     topics.command,
     lag.command,
     doctor.command,
