@@ -55,7 +55,7 @@ class Metrics:
             ["table"],
         )
         self.sink_held_bytes = Gauge(
-            "wattloop_sink_held_bytes", "Bytes of messages that were read and are not yet stored."
+            "wattloop_sink_held_bytes", "Bytes of messages that were read and are not yet stored.", ["store"]
         )
         self.accounted_rows_total = Counter(
             "wattloop_accounted_rows_total",

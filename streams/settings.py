@@ -138,6 +138,11 @@ class Settings(BaseModel):
     registry: SomePath | None = Field(
         None, description="Registry: a YAML file or a directory of them; without it, three demo factories."
     )
+    archive_dir: SomePath | None = Field(
+        None,
+        description="Directory of the Parquet archive of readings, one for all workers; without it, nothing is "
+        "archived. `wattloop run` keeps one under the data directory when its broker is embedded.",
+    )
     topic_prefix: Annotated[str, AfterValidator(_a_topic_prefix)] = Field(
         "", description="Put in front of every topic's name."
     )

@@ -1,20 +1,20 @@
-"""Storing: the consumer that fills the history store, one writer per topic of `streams.topology.STORED`.
+"""Storing: the consumer that fills a store, one writer per topic: the tables of the history, and the archive.
 
-Of every block it says on accounting.v1 what is in it. Offsets are committed for lag only; where a partition goes on is
-what the table itself says. While the history store is away nothing more is read, so what is held stays bounded, and the
-same blocks are tried again until they are taken.
+Of every block of the history it says on accounting.v1 what is in it. Offsets are committed for lag only; where a
+partition goes on is what the store itself says. While it is away nothing more is read, so what is held stays bounded,
+and the same blocks are tried again until they are taken.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -24,7 +24,8 @@ from schemas.accounting import HISTORY
 from schemas.topics import ACCOUNTING
 from sinks.clickhouse.errors import Fenced, OffsetGap, SinkUnavailable
 from sinks.clickhouse.records import Record
-from sinks.clickhouse.writer import BlockResult, TableWriter
+from sinks.clickhouse.rows import TableSpec
+from sinks.clickhouse.writer import BlockResult, Resume
 from streams.accounting.segment import Segment, Tally, note
 from streams.embedded.ends import end_offsets
 from streams.health.behind import Place, Reach
@@ -36,18 +37,51 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-BLOCK_ROWS = 100_000
 HELD_BYTES = 128 << 20  # what may be held of all partitions, and one poll more, before it is stored
-BLOCK_AGE_S = 2.0
 _POLL_RECORDS = 100  # a batch may hold thousands of rows, and all of a poll is decoded at once
 _RETRY_S = 1.0
 
 
-class HistoryThread:
-    """The one thread that talks to the history store: the embedded engine blocks and wants a single caller."""
+@dataclass(frozen=True, slots=True)
+class BlockSize:
+    """When what is held for one partition is stored.
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
+    Parameters
+    ----------
+    rows, age_s
+        As soon as one of them is reached.
+    when_idle
+        Also when a poll brought nothing.
+    """
+
+    rows: int
+    age_s: float
+    when_idle: bool
+
+
+HISTORY_BLOCKS = BlockSize(100_000, 2.0, when_idle=True)
+# Each block is at least one file per partition and day, and a compaction has to read them all again.
+ARCHIVE_BLOCKS = BlockSize(250_000, 900.0, when_idle=False)
+
+
+class BlockWriter(Protocol):
+    """What Storing asks of a writer; `sinks.clickhouse.writer` says what each call means."""
+
+    spec: TableSpec
+
+    def open(self, partition: int, *, log_start: int, log_end: int | None, committed: int | None) -> Resume: ...
+    def add(self, partition: int, records: Iterable[Record]) -> None: ...
+    def rows_pending(self, partition: int) -> int: ...
+    def bytes_pending(self, partition: int) -> int: ...
+    def flush(self, partition: int) -> BlockResult | None: ...
+    def close(self, partition: int) -> None: ...
+
+
+class HistoryThread:
+    """The one thread that talks to a store: the embedded engine blocks and wants a single caller."""
+
+    def __init__(self, name: str = "history") -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self.begun = 0  # calls that were asked for
         self.ended = 0  # and those that have returned
 
@@ -76,11 +110,15 @@ class Storing(Service):
     group
         Consumer group.
     writers
-        Full topic name -> writer of its table.
+        Full topic name -> its writer.
     thread
-        Where calls to the history store run.
+        Where calls to the store run.
     on_bug
         Called with an error that must stop the worker.
+    store
+        Which store it is.
+    blocks
+        When what is held is stored.
     """
 
     def __init__(
@@ -89,11 +127,16 @@ class Storing(Service):
         kafka_url: str,
         group: str,
         *,
-        writers: Mapping[str, TableWriter],
+        writers: Mapping[str, BlockWriter],
         thread: HistoryThread,
         on_bug: Callable[[BaseException], Awaitable[None]],
+        store: str = "history",
+        blocks: BlockSize = HISTORY_BLOCKS,
     ) -> None:
         super().__init__()
+        self._store = store
+        self._blocks = blocks
+        self._hurry = False
         self._writers = writers
         self._thread = thread
         self._on_bug = on_bug
@@ -108,8 +151,8 @@ class Storing(Service):
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=list(broker_addresses(kafka_url)),
             group_id=group,
-            group_instance_id=settings.member_of("history"),
-            client_id="wattloop-history",
+            group_instance_id=settings.member_of(store),
+            client_id=f"wattloop-{store}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=int(settings.session_timeout_s * 1000),
@@ -119,14 +162,14 @@ class Storing(Service):
         )
         self._accounting_topic = settings.topic_prefix + ACCOUNTING.name
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=list(broker_addresses(kafka_url)), client_id="wattloop-history", acks="all"
+            bootstrap_servers=list(broker_addresses(kafka_url)), client_id=f"wattloop-{self._store}", acks="all"
         )
 
     async def on_start(self) -> None:
         """Connect."""
         await self._producer.start()
         await self._consumer.start()
-        self._consumer.subscribe(list(self._writers), listener=_Reopen(self._open, self._oldest))
+        self._consumer.subscribe(list(self._writers), listener=_Reopen(self._store, self._open, self._oldest))
 
     async def on_stop(self) -> None:
         """Store what is held, then leave the group."""
@@ -165,13 +208,18 @@ class Storing(Service):
             if place in self._open:
                 await self._add(place, records)
         held_bytes = sum(self._writers[place.topic].bytes_pending(place.partition) for place in self._oldest)
-        METRICS.sink_held_bytes.set(held_bytes)
-        await self._flush_due(everything=not polled or held_bytes >= HELD_BYTES)
+        METRICS.sink_held_bytes.labels(self._store).set(held_bytes)
+        idle = not polled and (self._blocks.when_idle or self._hurry)
+        await self._flush_due(everything=idle or held_bytes >= HELD_BYTES)
         self.available = True
         await self._tell()
 
     async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
-        """Return whether everything before these ends has been stored, and said to be."""
+        """Return whether everything before these ends has been stored, and said to be.
+
+        Once asked, nothing is held back for long.
+        """
+        self._hurry = True
         return not self._untold and all(
             end <= self._stored.get(TopicPartition(*place), 0) for place, end in ends.items()
         )
@@ -229,8 +277,8 @@ class Storing(Service):
     async def _flush_due(self, *, everything: bool) -> None:
         now = time.monotonic()
         for place, since in list(self._oldest.items()):
-            due = everything or now - since >= BLOCK_AGE_S
-            if place in self._open and (due or self._rows_pending(place) >= BLOCK_ROWS):
+            due = everything or now - since >= self._blocks.age_s
+            if place in self._open and (due or self._rows_pending(place) >= self._blocks.rows):
                 await self._flush(place)
 
     def _rows_pending(self, place: TopicPartition) -> int:
@@ -266,7 +314,7 @@ class Storing(Service):
     def _account(self, place: TopicPartition, result: BlockResult) -> None:
         """Note what is in a block, for `_tell`."""
         topic = self._writers[place.topic].spec.topic
-        if not result.cut or topic == ACCOUNTING.name:
+        if self._store != HISTORY or not result.cut or topic == ACCOUNTING.name:
             return
         tally = Tally(
             messages=result.last_offset - result.first_offset + 1,
@@ -302,7 +350,7 @@ class Storing(Service):
     async def _wait_for_store(self, error: SinkUnavailable) -> None:
         """Hold what there is and read nothing more until the store answers again."""
         if self.available:
-            log.warning("history_store_unavailable", extra={"error": str(error)})
+            log.warning("history_store_unavailable", extra={"store": self._store, "error": str(error)})
         self.available = False
         METRICS.sink_retries_total.inc()
         # getmany keeps the group membership alive; paused partitions bring nothing.
@@ -318,7 +366,8 @@ class Storing(Service):
 class _Reopen(ConsumerRebalanceListener):
     """Partitions that were revoked are opened anew if they come back."""
 
-    def __init__(self, is_open: set[TopicPartition], oldest: dict[TopicPartition, float]) -> None:
+    def __init__(self, store: str, is_open: set[TopicPartition], oldest: dict[TopicPartition, float]) -> None:
+        self._store = store
         self._is_open = is_open
         self._oldest = oldest
 
@@ -329,4 +378,4 @@ class _Reopen(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Opening talks to the history store, so the loop does it."""
-        METRICS.rebalances_total.labels("history").inc()
+        METRICS.rebalances_total.labels(self._store).inc()

@@ -14,13 +14,14 @@ from aiokafka.errors import KafkaError as ClientError
 from clickhouse_connect.driver.client import Client
 from kafka.errors import KafkaError as AdminError
 
-from schemas.topics import ACCOUNTING, BY_NAME, METER_READINGS, REGISTRY, Topic
+from schemas.topics import ACCOUNTING, BY_NAME, METER_READINGS, REGISTRY, TELEMETRY, Topic
 from sinks.clickhouse.checkpoints import load_latest, save
 from sinks.clickhouse.client import connect, read_dsn
 from sinks.clickhouse.errors import SinkUnavailable
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.retention import keep
+from sinks.clickhouse.retention import keep as keep_for
 from sinks.clickhouse.writer import TableWriter
+from sinks.parquet.writer import ArchiveWriter
 from streams.app import attach_stages, build_app
 from streams.broker import changelog_topic, ensure_topics, log_id
 from streams.embedded.ends import end_offsets
@@ -35,7 +36,7 @@ from streams.metrics import METRICS
 from streams.registry_topic import RegistryTopicError, RegistryView
 from streams.settings import Settings, broker_addresses
 from streams.stopping import Stopping
-from streams.storing import HistoryThread, Storing
+from streams.storing import ARCHIVE_BLOCKS, HistoryThread, Storing
 from streams.topology import APP_ID, STORED, stages
 from streams.web.admin import Admin
 
@@ -87,6 +88,8 @@ class Worker:
     _beating: asyncio.Task[None] | None = None
     _ingest: Ingest | None = None
     _storing: Storing | None = None
+    _archiving: Storing | None = None
+    _archive_thread: HistoryThread = field(default_factory=lambda: HistoryThread("archive"))
     _log_id: str = ""
     _progress: Progress = field(default_factory=lambda: Progress(time.monotonic()))
     _world: World = field(init=False)
@@ -192,6 +195,19 @@ class Worker:
         )
         await self._storing.start()
         observer.storing = self._storing
+        if self.settings.archive_dir is not None:
+            self._archiving = Storing(
+                self.settings,
+                self.kafka_url,
+                f"{group}-archive",
+                writers={prefix + TELEMETRY.name: ArchiveWriter(self.settings.archive_dir, self._log_id)},
+                thread=self._archive_thread,
+                on_bug=self._fail,
+                store="archive",
+                blocks=ARCHIVE_BLOCKS,
+            )
+            await self._archiving.start()
+        observer.archiving = self._archiving
         self._ingest = Ingest(self.settings, self._registry, f"{group}-ingest", self.kafka_url, self._fail)
         await self._ingest.start()
         observer.ingest = self._ingest
@@ -214,7 +230,7 @@ class Worker:
                 log.info("migration_applied", extra={"migration": str(applied)})
             # On a server `wattloop migrate` says it: a worker configured otherwise must not drop others' history.
             if read_dsn(dsn).path is not None:
-                for table in keep(client, self.settings.retention):
+                for table in keep_for(client, self.settings.retention):
                     log.info("retention_set", extra={"table": table})
             return client
 
@@ -287,6 +303,8 @@ class Worker:
         stored = tuple(BY_NAME[table.topic] for table in STORED)
         await self._until(storing.reached, tuple(topic for topic in stored if topic != ACCOUNTING), deadline)
         await self._until(storing.reached, (ACCOUNTING,), deadline)  # storing the others is accounted for there
+        if self._archiving is not None:
+            await self._until(self._archiving.reached, (TELEMETRY,), deadline)
         for stage in self._stages:
             await self.thread.run(partial(save, client, stage.spec.name, self._log_id, stage.all_snapshots()))
         log.info("drained", extra={"seconds": round(time.monotonic() - started, 2)})
@@ -303,7 +321,7 @@ class Worker:
 
     async def _shut_down(self) -> None:
         """Stop what was started, in the order of the flow."""
-        for service in (self._ingest, self._app, self._storing):
+        for service in (self._ingest, self._app, self._storing, self._archiving):
             if service is not None and service.started:
                 await service.stop()
         for task in (self._following, self._beating):
@@ -316,6 +334,7 @@ class Worker:
         if client is not None:
             await self.thread.run(client.close)
         self.thread.close()
+        self._archive_thread.close()
 
     def _alive(self) -> dict[str, Check]:
         return self._progress.alive(time.monotonic())

@@ -60,6 +60,11 @@ class Emissions:
         """Return the sites to snapshot."""
         return self._changed
 
+    def due_at(self) -> int | None:
+        """Return the earliest tick that sends a minute without one of its meters; None when none waits."""
+        since = self._waiting.filter("fresh")["waiting_since"].min()
+        return since + HOLD_MS + 1 if isinstance(since, int) else None
+
     def snapshot(self) -> Mapping[str, bytes]:
         """Return the state of the changed sites; what came after the last tick is in it as it came."""
         sites = sorted(self._changed)

@@ -65,6 +65,10 @@ class Metering:
         """Return the sites to snapshot."""
         return self._changed
 
+    def due_at(self) -> int | None:
+        """Return the earliest tick that closes a window although nothing came since the last; None for never."""
+        return self._due_at
+
     def snapshot(self) -> Mapping[str, bytes]:
         """Return the state of the changed sites; readings taken since the last tick are in it as they came."""
         changed = sorted(site for site in self._changed if site in self._records)

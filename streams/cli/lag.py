@@ -13,7 +13,7 @@ from streams.cli.topics import with_broker
 from streams.lag import TopicLag, read_lag
 from streams.settings import Settings
 
-LAG_FIELDS = ("config", "kafka_url", "topic_prefix", "checkpoint_interval_s")
+LAG_FIELDS = ("config", "kafka_url", "topic_prefix", "checkpoint_interval_s", "archive_dir")
 DELETED = "RECORDS DELETED before they were committed as read"
 BEYOND = "committed beyond the end: was the topic made anew?"
 HEADINGS = ("group", "topic", "records", "seconds", "")

@@ -17,7 +17,8 @@ from streams.metrics import METRICS
 from streams.settings import Settings
 from streams.storing import HistoryThread, Storing
 
-INGEST, HISTORY, RECOVERY, START = "ingest", "history", "recovery", "start"
+INGEST, HISTORY, ARCHIVE = "ingest", "history", "archive"
+RECOVERY, START = "recovery", "start"
 RECOVERY_LIMIT_S = 120.0
 START_LIMIT_S = 300.0
 
@@ -53,6 +54,7 @@ class Observer:
         self.stages: Sequence[Stage] = ()
         self.ingest: Ingest | None = None
         self.storing: Storing | None = None
+        self.archiving: Storing | None = None
         self.started = False
         self._settings = settings
         self._progress = progress
@@ -91,6 +93,9 @@ class Observer:
         self._look_at_ingest(behind, now)
         self._look_at_agents(behind, now)
         self._look_at_history(behind, now)
+        if self.archiving is not None:
+            excuse = self._broker_excuse or ("" if self.archiving.available else "the archive takes nothing now")
+            self._progress.saw(ARCHIVE, Sighting(self.archiving.moved, _records(behind, ARCHIVE), excuse), now)
         self._measure(behind)
 
     def ready(self) -> dict[str, Check]:
@@ -104,6 +109,7 @@ class Observer:
             "started": Check(self.started, "started" if self.started else self._waits or self._step),
             "broker": Check(not broker, f"away for {broker:.0f} s" if broker else "it answers"),
             "history_store": Check(not history, f"away for {history:.0f} s" if history else "it answers"),
+            "archive": self._archive_takes(),
             "agents": Check(self.app is not None and not recovering, said),
             "ingest": Check(
                 self.ingest is not None and not self.ingest.waits_for_broker,
@@ -120,6 +126,13 @@ class Observer:
             usage = shutil.disk_usage(self._settings.data_dir)
             METRICS.disk_free_bytes.set(usage.free)
             METRICS.disk_size_bytes.set(usage.total)
+
+    def _archive_takes(self) -> Check:
+        if self.archiving is None:
+            return Check(True, "there is none" if self._settings.archive_dir is None else "not started")
+        return Check(
+            self.archiving.available, "it takes what comes" if self.archiving.available else "it takes nothing"
+        )
 
     def _history_away_s(self, now: float) -> float:
         refused_s = 0.0 if self._store_away_since is None else now - self._store_away_since
@@ -152,6 +165,8 @@ class Observer:
             found |= {stage.spec.name: stage.reaches() for stage in self.stages}
         if self.storing is not None:
             found[HISTORY] = self.storing.reaches()
+        if self.archiving is not None:
+            found[ARCHIVE] = self.archiving.reaches()
         return found
 
     def _look_at_ingest(self, behind: Mapping[str, Mapping[str, Behind]], now: float) -> None:

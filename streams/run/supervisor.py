@@ -128,6 +128,9 @@ class Supervisor:
             self._broker = EmbeddedBroker(advertised=address, stop_within_s=0.2)
             self._kafka_url = f"kafka://{address}"
             overrides |= {"kafka_url": self._kafka_url, "broker_forgets": True}
+            if settings.archive_dir is None:
+                # What the broker forgets can be replayed from nowhere else.
+                overrides["archive_dir"] = settings.data_dir.absolute() / "archive"
         else:
             self._kafka_url = settings.kafka_url
         port = settings.admin_port or free_port()

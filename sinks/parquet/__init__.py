@@ -1,0 +1,1 @@
+"""The archive: accepted readings as Parquet files, and a manifest that says which files count."""
