@@ -96,6 +96,14 @@ def decode(messages: Sequence[RawMessage]) -> Decoded:
     return Decoded(pl.concat(frames).sort("message", "index"), refused)
 
 
+def content_type_of(headers: Sequence[tuple[str, bytes]]) -> str:
+    """Return the `content-type` header in lower case and without parameters; empty when there is none."""
+    for name, value in headers:
+        if name == "content-type":
+            return value.decode("ascii", "replace").split(";")[0].strip().lower()
+    return ""
+
+
 def original_row(message: RawMessage, index: int) -> tuple[bytes, str]:
     """Return the bytes of one reading of a message, and their content type."""
     if message.content_type == ARROW_TYPE or message.value.startswith(_ARROW_MAGIC):

@@ -30,7 +30,6 @@ from schemas.rejection import Reason
 from schemas.topics import DEAD_LETTERS, METER_READINGS, TELEMETRY
 from streams.accounting.segment import note
 from streams.frame.codec import (
-    BATCH_ROWS,
     Envelope,
     Headers,
     Origin,
@@ -40,7 +39,8 @@ from streams.frame.codec import (
 )
 from streams.frame.letters import headers_of
 from streams.health.behind import Place, Reach
-from streams.ingest.decode import Decoded, RawMessage, decode, original_row
+from streams.ingest.cut import cut
+from streams.ingest.decode import Decoded, RawMessage, content_type_of, decode, original_row
 from streams.ingest.limit import RejectionLimit
 from streams.ingest.ranges import Ranges, runs_of
 from streams.ingest.sender import OrderedSender
@@ -218,7 +218,7 @@ class Ingest(Service):
                         arrival if record.timestamp_type == _CREATE_TIME else record.timestamp,
                         record.key,
                         record.value or b"",
-                        _content_type(record.headers),
+                        content_type_of(record.headers),
                         tuple(record.headers),
                     )
                     for record in records
@@ -280,7 +280,7 @@ class Ingest(Service):
             where = int(partition)
             for site in self._unannounced(where, mine):
                 yield where, self._announcement(where, site, arrived_at)
-            for chunk in _cut(mine):
+            for chunk in cut(mine):
                 value = batch_value(chunk.select(*TELEMETRY_ROWS))
                 yield (
                     where,
@@ -400,26 +400,3 @@ class _Forget(ConsumerRebalanceListener):
         self._progress.clear()
         self._announced.clear()
         METRICS.rebalances_total.labels("ingest").inc()
-
-
-def _cut(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Cut rows into batches, never within one raw message: a repeated message is dropped whole or not at all."""
-    if rows.height <= BATCH_ROWS:
-        yield rows
-        return
-    starts = rows.with_row_index("row").group_by("message", maintain_order=True).agg(pl.col("row").first())["row"]
-    begin = 0
-    previous = 0
-    for start in [*starts.to_list(), rows.height]:
-        if start - begin > BATCH_ROWS and previous > begin:
-            yield rows.slice(begin, previous - begin)
-            begin = previous
-        previous = start
-    yield rows.slice(begin)
-
-
-def _content_type(headers: Sequence[tuple[str, bytes]]) -> str:
-    for name, value in headers:
-        if name == "content-type":
-            return value.decode("ascii", "replace").split(";")[0].strip().lower()
-    return ""

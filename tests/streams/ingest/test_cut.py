@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.frame.codec import BATCH_ROWS
-from streams.ingest.service import _cut
+from streams.ingest.cut import cut
 
 SIZES = st.lists(st.one_of(st.integers(1, 5), st.integers(1, 2 * BATCH_ROWS + 2)), min_size=1, max_size=12)
 
@@ -25,7 +25,7 @@ def a_poll(sizes: list[int]) -> pl.DataFrame:
 def test_no_message_is_split_and_nothing_is_lost_or_moved(sizes: list[int]) -> None:
     poll = a_poll(sizes)
 
-    parts = list(_cut(poll))
+    parts = list(cut(poll))
 
     assert pl.concat(parts).equals(poll)
     messages = [set(part["message"]) for part in parts]
@@ -36,14 +36,14 @@ def test_no_message_is_split_and_nothing_is_lost_or_moved(sizes: list[int]) -> N
 @settings(deadline=None)
 @given(SIZES)
 def test_a_batch_is_larger_than_the_limit_only_when_a_message_is(sizes: list[int]) -> None:
-    for part in _cut(a_poll(sizes)):
+    for part in cut(a_poll(sizes)):
         assert part.height <= BATCH_ROWS or part["message"].n_unique() == 1
 
 
 @settings(deadline=None)
 @given(SIZES)
 def test_a_batch_is_closed_only_when_the_next_message_does_not_fit(sizes: list[int]) -> None:
-    parts = list(_cut(a_poll(sizes)))
+    parts = list(cut(a_poll(sizes)))
 
     for part, following in pairwise(parts):
         next_message = following.filter(pl.col("message") == following["message"][0]).height
