@@ -189,3 +189,15 @@ def test_a_minute_whose_tariff_period_is_corrected_leaves_the_sum_it_was_in(clie
     for level in ("15min", "hour", "day"):
         shown = rows_of(client, f"SELECT period, import_kwh, cost_cny, windows FROM v_period_{level}")
         assert shown == [("valley", 1.0, 0.5, 1)]
+
+
+def test_only_touched_times_are_computed_when_meters_were_touched_at_different_times(client):
+    starts = [NOON_MS + n * 900_000 for n in range(3)]
+    everything = [a_window(meter_id=f"m{n}", window_start=at) for n in range(3) for at in starts]
+    store(client, WINDOWS_TABLE, windows_message(0, *everything))
+    client.command("TRUNCATE TABLE energy_15min")
+    late = [a_window(meter_id=f"m{n}", window_start=at, revision=1) for n, at in enumerate(starts)]
+    store(client, WINDOWS_TABLE, windows_message(0, *late))
+
+    shown = rows_of(client, "SELECT meter_id, toMinute(window_start) FROM v_energy_15min ORDER BY ALL")
+    assert shown == [("m0", 0), ("m1", 15), ("m2", 30)]
