@@ -31,9 +31,12 @@ class Emissions:
     ----------
     reference
         Emission factors and tariff plans, with their version.
+    live
+        Whether to send live figures; a replay has no use for them.
     """
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, *, live: bool = True) -> None:
+        self._says_live = live
         self._version = reference.version
         self._pricing = Pricing(reference)
         self._plans = reference.plans
@@ -149,7 +152,8 @@ class Emissions:
             if not ready.is_empty():
                 outputs.append(Output(EMISSIONS, rows=ready))
         if self._moved:
-            outputs.append(Output(SITE_LIVE, rows=self._live(arrived_at)))
+            if self._says_live:
+                outputs.append(Output(SITE_LIVE, rows=self._live(arrived_at)))
             self._changed |= self._moved
             self._moved.clear()
         return Outcome(outputs)

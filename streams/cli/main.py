@@ -5,7 +5,7 @@ from importlib.metadata import version
 import click
 
 from schemas.problem import ConfigurationError
-from streams.cli import config, dlq, doctor, lag, migrate, registry, replay, run, topics, worker
+from streams.cli import archive, config, dlq, doctor, lag, migrate, registry, replay, run, topics, worker
 
 WRONG_CONFIGURATION = 2
 
@@ -16,6 +16,7 @@ COMMANDS: tuple[click.Command, ...] = (
     dlq.command,
     migrate.command,
     replay.command,
+    archive.command,
     topics.command,
     lag.command,
     doctor.command,
