@@ -145,7 +145,8 @@ class Emissions:
             fresh, self._fresh = minutes.added_up(pl.concat(self._fresh)), []
             if not fresh.is_empty():
                 self._changed.update(fresh["site_id"].unique())
-                self._settle(fresh)
+                if self._says_live:
+                    self._settle(fresh)
                 self._waiting = minutes.gathered(self._waiting, fresh)
         if self._waiting["fresh"].any():
             ready = self._ready(arrived_at)
