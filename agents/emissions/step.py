@@ -31,9 +31,12 @@ class Emissions:
     ----------
     reference
         Emission factors and tariff plans, with their version.
+    live
+        Whether to send live figures; a replay has no use for them.
     """
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, *, live: bool = True) -> None:
+        self._says_live = live
         self._version = reference.version
         self._pricing = Pricing(reference)
         self._plans = reference.plans
@@ -142,14 +145,16 @@ class Emissions:
             fresh, self._fresh = minutes.added_up(pl.concat(self._fresh)), []
             if not fresh.is_empty():
                 self._changed.update(fresh["site_id"].unique())
-                self._settle(fresh)
+                if self._says_live:
+                    self._settle(fresh)
                 self._waiting = minutes.gathered(self._waiting, fresh)
         if self._waiting["fresh"].any():
             ready = self._ready(arrived_at)
             if not ready.is_empty():
                 outputs.append(Output(EMISSIONS, rows=ready))
         if self._moved:
-            outputs.append(Output(SITE_LIVE, rows=self._live(arrived_at)))
+            if self._says_live:
+                outputs.append(Output(SITE_LIVE, rows=self._live(arrived_at)))
             self._changed |= self._moved
             self._moved.clear()
         return Outcome(outputs)

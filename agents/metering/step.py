@@ -40,9 +40,12 @@ class Metering:
     ----------
     lateness_s
         How far out of order the readings of a meter may come; its windows close this long after their end. [s]
+    live
+        Whether to say how meters stand now; a replay has no use for it.
     """
 
-    def __init__(self, lateness_s: int) -> None:
+    def __init__(self, lateness_s: int, *, live: bool = True) -> None:
+        self._says_live = live
         self._lateness_ms = lateness_s * 1000
         self._records: dict[str, SiteRecord] = {}
         self._meters: pl.DataFrame | None = pl.DataFrame(schema=_METERS)
@@ -123,11 +126,10 @@ class Metering:
         if touched is not None or (self._due_at is not None and arrived_at >= self._due_at):
             closed, back = self._close(arrived_at)
             rejected.append(back)
-            moved = [closed.select(METER)] if touched is None else [closed.select(METER), touched]
-            live = self._live(pl.concat(moved).unique())
             if not closed.is_empty():
                 outputs.append(Output(ENERGY, Kind.WINDOWS, closed))
-            if not live.is_empty():
+            moved = [closed.select(METER)] if touched is None else [closed.select(METER), touched]
+            if self._says_live and not (live := self._live(pl.concat(moved).unique())).is_empty():
                 outputs.append(Output(ENERGY, Kind.LIVE, live))
         outputs.append(Output(ENERGY, Kind.TICK))
         refused = [rows for rows in rejected if not rows.is_empty()]

