@@ -193,7 +193,8 @@ class Observer:
             tables = self.app.tables
             if self.app.in_recovery and isinstance(tables, TableManager):
                 recovery = tables.recovery
-                remaining, done = recovery.active_remaining_total(), sum(recovery.active_offsets.values())
+                # Faust puts None where an offset is not known yet.
+                remaining, done = recovery.active_remaining_total(), sum(filter(None, recovery.active_offsets.values()))
             self._progress.saw(RECOVERY, Sighting(done, max(0, remaining), self._broker_excuse), now, RECOVERY_LIMIT_S)
             METRICS.rebalances_total.labels("agents").inc(self.app.rebalancing_count - self._rebalances)
             self._rebalances = self.app.rebalancing_count
