@@ -29,6 +29,7 @@ from streams.embedded.ends import end_offsets
 from streams.frame.pulse import Pulse, StoodStill
 from streams.frame.stage import Stage
 from streams.ingest.service import Ingest
+from streams.local_state import LocalState
 from streams.registry_topic import RegistryTopicError, RegistryView
 from streams.settings import Settings, broker_addresses
 from streams.storing import HistoryThread, Storing
@@ -79,6 +80,7 @@ class Worker:
     _ingest: Ingest | None = None
     _storing: Storing | None = None
     _log_id: str = ""
+    _local_state: LocalState | None = None
 
     async def run(self) -> int:
         """Run until a signal or a bug; return the exit code."""
@@ -136,7 +138,9 @@ class Worker:
         inherited = await self._inherited() if self.settings.broker_forgets else {}
         pulse = Pulse(self.settings.session_timeout_s)
         self._beating = asyncio.create_task(self._beat(pulse))
-        self._app = build_app(self.settings, self.kafka_url)
+        self._local_state = await self._open_local_state()
+        directory = None if self._local_state is None else self._local_state.directory
+        self._app = build_app(self.settings, self.kafka_url, directory)
         self._stages = attach_stages(self._app, self.settings, inherited, pulse, self._fail)
         await self._app.start()
         group = prefix + APP_ID
@@ -171,6 +175,18 @@ class Worker:
             return client
 
         return await self._thread.run(open_it)
+
+    async def _open_local_state(self) -> LocalState | None:
+        """Open what the agents keep on disk; nothing on a broker that forgets, whose changelog is not there to copy."""
+        if self.settings.state_store == "memory" or self.settings.broker_forgets:
+            return None
+        state = LocalState.take(self.settings.data_dir, self._log_id)
+        prefix = self.settings.topic_prefix
+        changelogs = {spec.name: changelog_topic(prefix, APP_ID, spec.name) for spec in stages(self.settings)}
+        broker = broker_addresses(self.kafka_url)[0]
+        ends = await self._when_available("changelogs", lambda: end_offsets(broker, changelogs.values()))
+        await asyncio.to_thread(state.check, changelogs, ends)
+        return state
 
     async def _inherited(self) -> dict[str, dict[str, bytes]]:
         """Return the state of an earlier log, from the history store."""
@@ -248,6 +264,8 @@ class Worker:
                 await asyncio.gather(task, return_exceptions=True)
         if self._registry is not None:
             await self._registry.stop()
+        if self._local_state is not None:
+            self._local_state.release()
         client = self._client
         if client is not None:
             await self._thread.run(client.close)

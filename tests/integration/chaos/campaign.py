@@ -42,6 +42,7 @@ def main() -> int:
         default="apache" if os.environ.get("WATTLOOP_TEST_BROKER", "apache") == "apache" else "embedded",
         help="Apache Kafka 4, or the embedded one, which is never restarted (apache)",
     )
+    parser.add_argument("--store", choices=("memory", "rocksdb"), default="memory", help="of the agents (memory)")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where it happens (a temporary directory)")
     asked = parser.parse_args()
     work: Path = asked.work or Path(tempfile.mkdtemp(prefix="wattloop-chaos-"))
@@ -51,7 +52,7 @@ def main() -> int:
         for seed in range(asked.seed, asked.seed + asked.schedules):
             directory = work / f"seed-{seed}"
             directory.mkdir(parents=True)
-            report = run_seed(seed, asked.broker, directory)
+            report = run_seed(seed, asked.broker, directory, {"WATTLOOP_STATE_STORE": asked.store})
             reports.append(report)
             say(line(report))
             for problem in report.problems:
