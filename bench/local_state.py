@@ -193,7 +193,7 @@ def child(asked: argparse.Namespace, *more: str) -> str:
     same = ["--broker", asked.broker, "--sites", str(asked.sites), "--bytes", str(asked.bytes)]
     same += ["--dirty", str(asked.dirty), "--work", str(asked.work), "--prefix", asked.prefix]
     command = [sys.executable, "-m", "bench.local_state", *same, *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [*done.stderr.strip().splitlines()[-1:], *done.stdout.strip().splitlines()[-1:]]
     return lines[-1] if lines else ""
 
