@@ -1,25 +1,41 @@
 """The Faust app: how Faust is set up, and the agents of the topology on it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 import faust
 
+from streams.frame.local_copy import CopiedTable
 from streams.frame.pulse import Pulse
 from streams.frame.stage import Stage, StageSpec
 from streams.settings import Settings
 from streams.topology import APP_ID
 
 
-def build_app(settings: Settings, kafka_url: str) -> faust.App:
-    """Make a Faust app for these settings, without agents."""
+def build_app(settings: Settings, kafka_url: str, local_state: Path | None = None) -> faust.App:
+    """Make a Faust app for these settings, without agents.
+
+    Parameters
+    ----------
+    settings
+        The settings.
+    kafka_url
+        The broker.
+    local_state
+        Where the tables keep a copy of their changelogs; without it they are in memory.
+    """
     timeout_s = settings.session_timeout_s
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     return faust.App(
         settings.topic_prefix + APP_ID,
         broker=kafka_url,
         broker_client_id="wattloop-faust",
-        store="memory://",
-        datadir=str(settings.data_dir / "faust"),
+        store="memory://" if local_state is None else "rocksdb://",
+        Table=faust.Table if local_state is None else CopiedTable,
+        datadir=str(local_state or settings.data_dir / "faust"),
+        # Faust asks the broker for the end of the changelog in a way that Tansu answers with less than it has, and
+        # would then refuse a good copy. `LocalState.check` has compared them before, with the true ends.
+        recovery_consistency_check=False,
         topic_partitions=settings.partitions,
         topic_replication_factor=settings.replication_factor,
         topic_allow_declare=False,

@@ -106,6 +106,7 @@ Port = Annotated[Whole, Field(ge=0, le=65_535)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]
 LogFormat = Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)]
 KeptMonths = Annotated[Whole, Field(ge=1, le=600)]
+StateStore = Annotated[Literal["memory", "rocksdb"], BeforeValidator(_lower)]
 SomePath = Annotated[Path, AfterValidator(_a_path)]
 
 
@@ -173,6 +174,10 @@ class Settings(BaseModel):
     )
     checkpoint_interval_s: Annotated[Number, Field(ge=0.1, le=600)] = Field(
         5.0, description="Time between two checkpoints of a partition, in seconds."
+    )
+    state_store: StateStore = Field(
+        "memory",
+        description="Where agents keep a copy of their changelog: memory, or rocksdb under the data directory.",
     )
     session_timeout_s: Annotated[Number, Field(ge=1, le=1800)] = Field(
         6.0, description="Silence after which a worker is taken for dead by its Kafka group, in seconds."

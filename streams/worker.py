@@ -32,6 +32,7 @@ from streams.health.progress import Check, Progress
 from streams.health.world import World
 from streams.ingest.service import Ingest
 from streams.last_stop import StopReason, keep, reason_of, tell
+from streams.local_state import LocalState
 from streams.metrics import METRICS
 from streams.registry_topic import RegistryTopicError, RegistryView
 from streams.settings import Settings, broker_addresses
@@ -91,6 +92,7 @@ class Worker:
     _archiving: Storing | None = None
     _archive_thread: HistoryThread = field(default_factory=lambda: HistoryThread("archive"))
     _log_id: str = ""
+    _local_state: LocalState | None = None
     _progress: Progress = field(default_factory=lambda: Progress(time.monotonic()))
     _world: World = field(init=False)
     _observer: Observer = field(init=False)
@@ -178,7 +180,9 @@ class Worker:
         inherited = await self._inherited() if self.settings.broker_forgets else {}
         pulse = Pulse(self.settings.session_timeout_s)
         self._beating = asyncio.create_task(self._beat(pulse))
-        self._app = build_app(self.settings, self.kafka_url)
+        self._local_state = await self._open_local_state()
+        directory = None if self._local_state is None else self._local_state.directory
+        self._app = build_app(self.settings, self.kafka_url, directory)
         specs = self.topology(self.settings)
         self._stages = attach_stages(self._app, self.settings, specs, inherited, pulse=pulse, on_bug=self._fail)
         await self._app.start()
@@ -235,6 +239,18 @@ class Worker:
             return client
 
         return await self.thread.run(open_it)
+
+    async def _open_local_state(self) -> LocalState | None:
+        """Open what the agents keep on disk; nothing on a broker that forgets, whose changelog is not there to copy."""
+        if self.settings.state_store == "memory" or self.settings.broker_forgets:
+            return None
+        state = LocalState.take(self.settings.data_dir, self._log_id)
+        prefix = self.settings.topic_prefix
+        changelogs = {spec.name: changelog_topic(prefix, APP_ID, spec.name) for spec in self.topology(self.settings)}
+        broker = broker_addresses(self.kafka_url)[0]
+        ends = await self._when_available("changelogs", lambda: end_offsets(broker, changelogs.values()))
+        await asyncio.to_thread(state.check, changelogs, ends)
+        return state
 
     async def _inherited(self) -> dict[str, dict[str, bytes]]:
         """Return the state of an earlier log, from the history store."""
@@ -330,6 +346,8 @@ class Worker:
                 await asyncio.gather(task, return_exceptions=True)
         if self._registry is not None:
             await self._registry.stop()
+        if self._local_state is not None:
+            self._local_state.release()
         client = self._client
         if client is not None:
             await self.thread.run(client.close)

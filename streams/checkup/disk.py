@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from streams.checkup.finding import Finding, Level
+from streams.local_state import abandoned_states
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -45,3 +46,16 @@ def check_space(data_dir: Path) -> Finding:
         place = place.parent
     usage = shutil.disk_usage(place)
     return judge_space(usage.free, usage.total, data_dir.absolute())
+
+
+def check_local_state(data_dir: Path) -> Finding:
+    """Name what agents left on disk and no worker will open again: that of other versions and of other brokers."""
+    found = abandoned_states(data_dir)
+    if not found:
+        return Finding("local-state", Level.OK, "no state of another version or another broker is left on disk")
+    size = sum(one.stat().st_size for place in found for one in place.rglob("*") if one.is_file())
+    places = ", ".join(str(one) for one in found)
+    many = f"{len(found)} {'directory' if len(found) == 1 else 'directories'}"
+    sentence = f"{many} of other versions or brokers ({size / MIB:.0f} MiB): {places}"
+    advice = "remove with rm -r when no worker goes back to that version; the changelog has all that is in there"
+    return Finding("local-state", Level.WARN, sentence, advice)

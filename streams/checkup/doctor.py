@@ -15,7 +15,7 @@ from streams.checkup.broker import (
     judge_topics,
     kept_ms,
 )
-from streams.checkup.disk import check_space
+from streams.checkup.disk import check_local_state, check_space
 from streams.checkup.finding import Finding, Level
 from streams.checkup.history import check_history
 from streams.checkup.stamps import newest_stamps
@@ -48,6 +48,7 @@ def examine(settings: Settings, clock: Callable[[], float]) -> Iterator[Finding]
         yield from guarded("broker", _check_broker(settings, settings.kafka_url, clock))
     yield from guarded("history", check_history(settings.clickhouse_dsn))
     yield from guarded("disk", (check_space(place) for place in [settings.data_dir]))
+    yield from guarded("local-state", (check_local_state(place) for place in [settings.data_dir]))
 
 
 def guarded(check: str, findings: Iterable[Finding]) -> Iterator[Finding]:

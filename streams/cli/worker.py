@@ -10,6 +10,7 @@ from streams import logs
 from streams.cli.flags import Flags, settings_flags
 from streams.cli.loop import run_loop
 from streams.configuration import load_configuration
+from streams.local_state import StateInUse
 from streams.worker import Worker
 
 
@@ -28,4 +29,7 @@ def command(flags: Flags) -> None:
         expected = "expected the address of a broker, kafka://host:port; `wattloop run` brings an embedded one"
         raise ConfigurationError([Problem("settings", expected, path="kafka_url")])
     logs.configure(settings.log_level, settings.log_format)
-    sys.exit(run_loop(Worker(settings, settings.kafka_url).run()))
+    try:
+        sys.exit(run_loop(Worker(settings, settings.kafka_url).run()))
+    except StateInUse as error:
+        raise click.ClickException(str(error)) from error

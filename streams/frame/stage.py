@@ -110,6 +110,7 @@ class Stage:
         )
         self.table = self.app.Table(self.spec.name, partitions=self.partitions, key_type=bytes, value_type=bytes)
         self.app.on_partitions_revoked.connect(self._forget, weak=False)
+        self.table.on_recover(self._recovered)
         self.app.agent(source, name=self.spec.name)(self._run)
 
     async def _forget(self, _app: object, /, *_arguments: object, **_rest: object) -> None:
@@ -120,6 +121,11 @@ class Stage:
         self._last_segment.clear()
         self._snapshots = None
         log.info("partitions_revoked", extra={"agent": self.spec.name})
+
+    async def _recovered(self) -> None:
+        """Forget what was opened for a message left over from before: the table was older then."""
+        self.lanes.clear()
+        self._snapshots = None
 
     async def _run(self, stream: StreamT[bytes]) -> None:
         if not isinstance(stream, Stream):
@@ -185,8 +191,9 @@ class Stage:
                 where = int(name.removeprefix(META)) if name.startswith(META) else self._home(name)
                 self._snapshots.setdefault(where, {})[name] = packed
         inherited = {site: packed for site, packed in self.inherited.items() if self._home(site) == partition}
-        lane = Lane.restored(self.spec.agent(), partition, self._snapshots.get(partition, {}), inherited)
-        if lane.meta_key not in self._snapshots.get(partition, {}):
+        snapshots = self._snapshots.pop(partition, {})  # the agent has them now; twice would be much memory
+        lane = Lane.restored(self.spec.agent(), partition, snapshots, inherited)
+        if lane.meta_key not in snapshots:
             # Never checkpointed: begin with what the broker still has, which need not be offset 0.
             lane.begin_at(await self._earliest(partition))
         self.lanes[partition] = lane

@@ -99,7 +99,9 @@ def test_the_totals_are_the_same_when_everything_comes_twice_and_out_of_order(pi
     assert_no_window_is_stored_twice(pipeline)
 
 
-def test_the_totals_are_the_same_when_the_worker_is_killed_three_times(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("store", ["memory", "rocksdb"])
+def test_the_totals_are_the_same_when_the_worker_is_killed_three_times(pipeline: Pipeline, store: str) -> None:
+    pipeline.settings["WATTLOOP_STATE_STORE"] = store
     pipeline.command("registry", "apply", str(DEMO_REGISTRY))
     messages = as_json(month_readings(YEAR, MONTH, extra_s=2 * LATENESS_S))
     chance = random.Random(11)

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -43,6 +43,7 @@ def main() -> int:
         default="apache" if os.environ.get("WATTLOOP_TEST_BROKER", "apache") == "apache" else "embedded",
         help="Apache Kafka 4, or the embedded one, which is never restarted (apache)",
     )
+    parser.add_argument("--store", choices=("memory", "rocksdb"), default="memory", help="of the agents (memory)")
     parser.add_argument(
         "--parallel", type=int, default=1, metavar="N", help="how many at a time; most of a schedule is waiting (1)"
     )
@@ -54,7 +55,8 @@ def main() -> int:
     try:
         with ThreadPoolExecutor(asked.parallel) as pool:
             seeds = range(asked.seed, asked.seed + asked.schedules)
-            running = [pool.submit(one, seed, asked.broker, work / f"seed-{seed}") for seed in seeds]
+            settings = {"WATTLOOP_STATE_STORE": asked.store}
+            running = [pool.submit(one, seed, asked.broker, work / f"seed-{seed}", settings) for seed in seeds]
             try:
                 reports.extend(done.result() for done in as_completed(running))
             except BaseException:
@@ -68,10 +70,10 @@ def main() -> int:
     return 1 if failed or len(reports) < asked.schedules else 0
 
 
-def one(seed: int, broker: str, directory: Path) -> Report:
+def one(seed: int, broker: str, directory: Path, settings: Mapping[str, str]) -> Report:
     """Run a schedule, say what came out, and keep what it left if that is wrong."""
     directory.mkdir(parents=True)
-    report = run_seed(seed, broker, directory)
+    report = run_seed(seed, broker, directory, settings)
     say(line(report))
     for problem in report.problems:
         say(f"    seed {seed}: {problem}")

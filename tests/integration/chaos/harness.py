@@ -3,10 +3,11 @@
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from chaos.brokers import Broker, some_broker
 from chaos.histories import History, a_history
@@ -211,7 +212,7 @@ class Stand:
         one.worker = None
 
 
-def run_seed(seed: int, kind: str, directory: Path) -> Report:
+def run_seed(seed: int, kind: str, directory: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Report:
     """Run the schedule of a seed in an empty directory and judge what it left.
 
     Parameters
@@ -222,21 +223,27 @@ def run_seed(seed: int, kind: str, directory: Path) -> Report:
         The broker: `apache` or `embedded`.
     directory
         Holds all of it afterwards: logs, histories, the broker's data.
+    settings
+        Environment of the workers, beside what a schedule needs.
     """
     started = time.monotonic()
     schedule = make_schedule(seed, int(time.time() * 1000), broker_keeps=kind == "apache")
     with some_broker(kind, directory) as broker, a_history(directory) as history:
-        problems = _run(schedule, broker, history, directory)
+        problems = _run(schedule, broker, history, directory, settings)
     seconds = time.monotonic() - started
     return Report(seed, tuple(map(str, schedule.faults)), len(schedule.feed.messages), tuple(problems), seconds)
 
 
-def _run(schedule: Schedule, broker: Broker, history: History, directory: Path) -> list[str]:
+def _run(
+    schedule: Schedule, broker: Broker, history: History, directory: Path, settings: Mapping[str, str]
+) -> list[str]:
     feed = schedule.feed
     places = [directory / "worker", directory / "guest"]
     for place in places:
         place.mkdir()
-    worker, guest = (Pipeline(broker.address, PREFIX, place, history=history.url) for place in places)
+    worker, guest = (
+        Pipeline(broker.address, PREFIX, place, settings=dict(settings), history=history.url) for place in places
+    )
     plants = directory / "plants.yaml"
     plants.write_text(feed.registry)
     worker.command("registry", "apply", str(plants))
