@@ -142,6 +142,7 @@ class Storing(Service):
         self._on_bug = on_bug
         self._open: set[TopicPartition] = set()
         self._oldest: dict[TopicPartition, float] = {}
+        self._busy = asyncio.Lock()  # stopping may begin in the middle of a round
         self.available = True
         self._stored: dict[TopicPartition, int] = {}
         self._taken: dict[TopicPartition, Reach] = {}
@@ -175,8 +176,9 @@ class Storing(Service):
         """Store what is held, then leave the group."""
         if self.available:
             with suppress(SinkUnavailable, KafkaError, OSError):
-                await self._flush_due(everything=True)
-                await self._tell()
+                async with self._busy:
+                    await self._flush_due(everything=True)
+                    await self._tell()
         await leave(self._consumer)
         await leave(self._producer)
 
@@ -184,7 +186,8 @@ class Storing(Service):
     async def _work(self) -> None:
         while not self.should_stop:
             try:
-                await self._round()
+                async with self._busy:
+                    await self._round()
             except SinkUnavailable as error:
                 await self._wait_for_store(error)
             except (KafkaError, OSError) as error:
