@@ -60,7 +60,7 @@ def markdown(document: Document) -> str:
         "Written by `make bench-peers`; what it means: docs/benchmarks.md.",
         "",
     ]
-    lines += [f"- {name}: {value}" for name, value in about.items()]
+    lines += [f"- {name}: {value}" for name, value in about.items() if name != "versions"]
     lines += ["", "## In short", "", *_in_short(results)]
     lines += ["", "## What each one promises", "", "| | version | guarantee | extent |", "|---|---|---|---|"]
     versions = about["versions"] if isinstance(about["versions"], dict) else {}

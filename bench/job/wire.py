@@ -20,14 +20,14 @@ def create_topics(broker: str, names: Iterable[str], partitions: int) -> None:
     """Create topics whose record timestamps the broker writes."""
     config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(4 << 20)}
     new = [NewTopic(name, num_partitions=partitions, replication_factor=1, config=config) for name in names]
-    admin = AdminClient({"bootstrap.servers": broker})  # named, for what it began ends with it
+    admin = AdminClient({"bootstrap.servers": broker, "log_level": 4})  # named, for what it began ends with it
     for made in admin.create_topics(new).values():
         made.result()
 
 
 def delete_topics(broker: str, prefix: str) -> None:
     """Delete the topics of a run, so that the broker of the next one is as empty as that of the first."""
-    admin = AdminClient({"bootstrap.servers": broker})
+    admin = AdminClient({"bootstrap.servers": broker, "log_level": 4})
     mine = [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
     if mine:
         for gone in admin.delete_topics(mine).values():
