@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := bench/.venv
 KAFKA := deploy/kafka/kafka
 KAFKA_DATA ?= $(CURDIR)/.wattloop/kafka
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check kafka kafka-stop test-kafka chaos bench lock clean
+.PHONY: help run test check kafka kafka-stop test-kafka chaos bench bench-peers lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,9 +47,17 @@ chaos: $(READY) ## seeded fault schedules on Apache Kafka 4; ARGS="--schedules 1
 bench: $(READY) ## measure the hot paths; prints figures, asserts nothing
 	$(BIN)/python -m bench $(ARGS)
 
+$(PEERS)/.ready: bench/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
+	@touch $@
+
+bench-peers: $(READY) $(PEERS)/.ready ## the whole job against peers, on Apache Kafka 4: bench/results (ARGS="--help" shows more)
+	$(PEERS)/bin/python -m bench.job $(ARGS)
+
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --group dev pyproject.toml -o requirements.lock
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) .wattloop .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(PEERS) .wattloop .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
