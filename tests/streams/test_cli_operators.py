@@ -41,13 +41,13 @@ def test_doctor_without_a_broker_says_how_to_name_one_and_looks_at_the_rest(tmp_
     assert examined.exit_code == 0
     assert "no broker is configured" in examined.output
     assert "there is no history at" in examined.output
-    assert examined.output.splitlines()[-1].startswith("3 checks: ")
+    assert examined.output.splitlines()[-1].startswith("4 checks: ")
 
 
 def test_doctor_answers_programs_with_one_document(tmp_path):
     document = json.loads(run("doctor", "--json", "--data-dir", str(tmp_path / "data")).output)
 
-    assert [one["check"] for one in document["findings"]] == ["broker", "history", "disk"]
+    assert [one["check"] for one in document["findings"]] == ["broker", "history", "disk", "local-state"]
     assert document["worst"] == "warn"
 
 

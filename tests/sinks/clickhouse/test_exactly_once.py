@@ -22,7 +22,7 @@ from tests.sinks.clickhouse.builders import (
 )
 
 LOGS = count(1)
-ENGINE = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ENGINE = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def a_log_of_readings(chance: random.Random, messages: int):

@@ -87,7 +87,7 @@ def a_life(root: Path, log, chance: random.Random) -> None:
     writer.flush(0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(chance=st.randoms(use_true_random=False), messages=st.integers(1, 30))
 def test_any_crashes_leave_each_reading_in_the_archive_once(chance, messages):
     with tempfile.TemporaryDirectory() as directory:
@@ -114,7 +114,7 @@ def test_any_crashes_leave_each_reading_in_the_archive_once(chance, messages):
         assert {text.encode() for text in held(root, Part.SITES)["record"]} == {value for _, value in revisions}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(chance=st.randoms(use_true_random=False), messages=st.integers(1, 20))
 def test_writers_that_do_not_know_of_each_other_archive_each_reading_once(chance, messages):
     with tempfile.TemporaryDirectory() as directory:

@@ -175,7 +175,7 @@ def same(found: pl.DataFrame, expected: pl.DataFrame, *key: str) -> None:
     assert_frame_equal(found.sort(key), expected.sort(key), rel_tol=1e-9, abs_tol=1e-9)
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     first=st.integers(60, 80),
