@@ -34,7 +34,7 @@ def main() -> None:
     # So that a kill of the bench still ends broker, history and implementations.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))
-    began = time.monotonic()
+    began, commit = time.monotonic(), _commit()
     scratch = Path(mkdtemp(prefix="wattloop-bench-", dir=asked.scratch))
     try:
         results: list[Result] = []
@@ -55,10 +55,10 @@ def main() -> None:
                 results += _as_fast_as_it_can(
                     stand, plan.shape_of(name, LATENESS_S, asked.scale), chosen, asked.rounds, results
                 )
-                _write(asked, results, began)
+                _write(asked, results, began, commit)
             for rate in asked.rates:
                 results += _at_rate(stand, rate, chosen, results)
-                _write(asked, results, began)
+                _write(asked, results, began, commit)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     print((asked.out / "peers.md").read_text())
@@ -117,8 +117,8 @@ def _say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def _write(asked: argparse.Namespace, results: Sequence[Result], began: float) -> None:
-    document = {"about": _about(asked, began), "results": [asdict(one) for one in results]}
+def _write(asked: argparse.Namespace, results: Sequence[Result], began: float, commit: str) -> None:
+    document = {"about": _about(asked, began, commit), "results": [asdict(one) for one in results]}
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "peers.json").write_text(json.dumps(document, indent=1) + "\n")
     read: report.Document = json.loads((asked.out / "peers.json").read_text())
@@ -126,13 +126,12 @@ def _write(asked: argparse.Namespace, results: Sequence[Result], began: float) -
     report.plot(read, asked.out / "peers.svg")
 
 
-def _about(asked: argparse.Namespace, began: float) -> dict[str, object]:
+def _about(asked: argparse.Namespace, began: float, commit: str) -> dict[str, object]:
     packages = sorted({package for one in IMPLEMENTATIONS for package in one.packages} | {"clickhouse-connect"})
     return {
         "measured at": datetime.now(UTC).isoformat(timespec="minutes"),
-        "commit": _git("rev-parse", "--short", "HEAD")
-        + (" and uncommitted changes" if _git("status", "--porcelain", "--untracked-files=no") else ""),
-        "command": "make bench-peers ARGS='" + " ".join(sys.argv[1:]) + "'",
+        "commit": commit,
+        "command": _command(),
         "machine": f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB, {_processor()}",
         "load average of the last minutes (1, 5, 15 min; the bench itself makes 2 to 4)": " ".join(
             f"{load:.1f}" for load in os.getloadavg()
@@ -152,6 +151,20 @@ def _about(asked: argparse.Namespace, began: float) -> dict[str, object]:
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+
+
+def _commit() -> str:
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return _git("rev-parse", "--short", "HEAD") + (" and uncommitted changes" if changed else "")
+
+
+def _command() -> str:
+    """Return how to measure this again; where the scratch files were is nobody's concern."""
+    given = sys.argv[1:]
+    if "--scratch" in given:
+        place = given.index("--scratch")
+        given = given[:place] + given[place + 2 :]
+    return "make bench-peers" + (f" ARGS='{' '.join(given)}'" if given else "")
 
 
 def _git(*arguments: str) -> str:
