@@ -163,12 +163,14 @@ class Pipeline:
     def log(self) -> str:
         return (self.directory / "worker.log").read_text()[-5000:]
 
-    def send(self, messages: Iterable[Raw]) -> None:
+    def send(self, messages: Iterable[Raw], compression: str | None = None) -> None:
         """Send messages in this order and wait until the broker has them."""
-        asyncio.run(self._send(messages))
+        asyncio.run(self._send(messages, compression))
 
-    async def _send(self, messages: Iterable[Raw]) -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=self.broker, acks="all", linger_ms=5)
+    async def _send(self, messages: Iterable[Raw], compression: str | None) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.broker, acks="all", linger_ms=5, compression_type=compression
+        )
         await producer.start()
         try:
             sent = [

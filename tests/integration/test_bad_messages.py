@@ -76,6 +76,18 @@ def test_twenty_bad_messages_among_a_thousand_good_ones(pipeline: Pipeline) -> N
     assert found == sorted((reason.value, raw.value) for reason, raw in wrong)
 
 
+def test_readings_are_taken_in_every_compression_a_producer_may_choose(pipeline: Pipeline) -> None:
+    pipeline.command("registry", "apply", str(DEMO_REGISTRY))
+    messages = as_json(month_readings(2026, 7).head(100))
+    pipeline.start()
+    for number, compression in enumerate(("gzip", "lz4", "snappy", "zstd")):
+        pipeline.send(messages[number * 25 : number * 25 + 25], compression)
+    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="readings") >= len(messages), 60)
+    pipeline.stop()
+
+    assert pipeline.query("SELECT count() AS rows FROM v_readings")["rows"].item() == len(messages)
+
+
 def test_a_reading_that_comes_after_its_window_was_closed_is_a_dead_letter(pipeline: Pipeline) -> None:
     pipeline.command("registry", "apply", str(DEMO_REGISTRY))
     readings = month_readings(2026, 7).filter(pl.col("site_id") == "zj-steel").head(200)
