@@ -14,6 +14,7 @@ from agents.metering.energy import drawn_kwh, register_at, share_of_energy
 from agents.metering.meters import Meters
 from agents.metering.points import UNKNOWN, Points, without_holes
 from agents.metering.ragged import Flags, Floats, Ints, Rows, ranges, starts_of
+from agents.metering.shelves import assign
 from schemas.reading import TIMESTAMP
 from schemas.window import WINDOW_MS, WINDOW_ROWS, WINDOW_S, Quality
 
@@ -75,7 +76,7 @@ def close(points: Points, known: Meters, meters: Ints, now: int) -> Closed:
         windows, metered = _windows(due, meters, known)
         _keep(points, meters, rows, due, close_to)
     went_back = np.flatnonzero(due.back)
-    return Closed(windows, metered, meters[due.place[went_back]], due.b[went_back])
+    return Closed(windows, metered, meters[due.place[went_back]], due.b.take(went_back))
 
 
 def _segments(whole: Rows, counts: Ints, since: Ints, close_to: Ints, max_gap_ms: Ints) -> _Segments:
@@ -159,18 +160,19 @@ def _keep(points: Points, meters: Ints, rows: Rows, due: _Segments, close_to: In
     straddles = b["ts"] > close_to
     share = (close_to - a["ts"]) / due.dt[last]
     anchors = b.copy()
-    anchors[straddles] = a[straddles]
+    cut = np.flatnonzero(straddles)
+    assign(anchors, cut, a.take(cut))
     anchors["ts"] = close_to
     unknown = {"import_kwh": due.back[last], "export_kwh": due.back[last], "power_kw": due.gap[last]}
     for measure, is_unknown in unknown.items():
         between = np.where(is_unknown, np.nan, register_at(a[measure], b[measure], share))
         anchors[measure] = np.where(straddles, between, b[measure])
-    behind = rows["ts"] > close_to[place]
+    behind = np.flatnonzero(rows["ts"] > close_to[place])
     left = np.bincount(place[behind], minlength=len(meters)) + 1
     kept = np.empty(int(left.sum()), rows.dtype)
     at = starts_of(left)
-    kept[at] = anchors
-    kept[ranges(at + 1, left - 1)] = rows[behind]
+    assign(kept, at, anchors)
+    assign(kept, ranges(at + 1, left - 1), rows.take(behind))
     points.replace(meters, left, kept, close_to, np.where(straddles, due.since[last], close_to))
 
 

@@ -7,6 +7,7 @@ from agents.metering.energy import MS_PER_HOUR, drawn_kwh
 from agents.metering.meters import Meters
 from agents.metering.points import Points, without_holes
 from agents.metering.ragged import Floats, Ints, Rows, starts_of
+from agents.metering.shelves import assign
 from schemas.reading import TIMESTAMP
 from schemas.window import LIVE_ROWS
 
@@ -38,7 +39,7 @@ def live(points: Points, known: Meters, meters: Ints) -> pl.DataFrame:
         if steady.all():
             power_kw, open_kwh = _of_steady(points, meters, newest)
         else:
-            power_kw[steady], open_kwh[steady] = _of_steady(points, meters[steady], newest[steady])
+            power_kw[steady], open_kwh[steady] = _of_steady(points, meters[steady], newest.take(np.flatnonzero(steady)))
             power_kw[~steady], open_kwh[~steady] = _of_others(points, meters[~steady])
     columns: dict[str, pl.Series] = {
         **known.named(meters),
@@ -51,9 +52,9 @@ def live(points: Points, known: Meters, meters: Ints) -> pl.DataFrame:
 
 def _of_steady(points: Points, meters: Ints, newest: Rows) -> tuple[Floats, Floats]:
     """Power and open energy where the import register is always known and never goes back: two differences."""
-    several = points.shelves.count[meters] > 1
+    several = np.flatnonzero(points.shelves.count[meters] > 1)
     before = newest.copy()
-    before[several] = points.shelves.last(meters[several], before=1)
+    assign(before, several, points.shelves.last(meters[several], before=1))
     mean_kw = (newest["import_kwh"] - before["import_kwh"]) * MS_PER_HOUR / (newest["ts"] - before["ts"])
     power_kw = np.where(np.isnan(newest["power_kw"]), mean_kw, newest["power_kw"])
     return power_kw, newest["import_kwh"] - points.shelves.first(meters)["import_kwh"]

@@ -121,7 +121,9 @@ class Meters:
 
     def sites_of(self, meters: Ints) -> list[str]:
         """Return the distinct sites these meters are at."""
-        return [self._sites[number] for number in np.unique(self._config["site"][meters]).tolist()]
+        there = np.zeros(len(self._sites), np.bool_)
+        there[self._config["site"][meters]] = True
+        return [self._sites[number] for number in np.flatnonzero(there).tolist()]
 
     def find(self, site_ids: pl.Series, meter_ids: pl.Series) -> Ints:
         """Return the number of each meter; -1 where there is none of this name."""

@@ -112,8 +112,8 @@ class Points:
             self._append(owners, counts, rows)
             return
         mine = np.repeat(simple, counts)
-        self._append(owners[simple], counts[simple], rows[mine])
-        self._mix(owners[~simple], meters[~mine], rows[~mine])
+        self._append(owners[simple], counts[simple], rows.take(np.flatnonzero(mine)))
+        self._mix(owners[~simple], meters[~mine], rows.take(np.flatnonzero(~mine)))
 
     def closable(self, touched: Ints, now: int) -> Ints:
         """Return the meters with a window to close: of those touched, and of those that waited long enough.
@@ -149,7 +149,7 @@ class Points:
         new = held == 0
         first = owners[new]
         self._first_end[first] = _window_end(rows["ts"][begins[new]])
-        self._by_register[first] = _has_register(rows[begins[new]])
+        self._by_register[first] = _has_register(rows.take(begins[new]))
         before_kwh = np.empty(len(owners))
         before_kwh[~new] = self.shelves.last(owners[~new])["import_kwh"]
         before_kwh[new] = rows["import_kwh"][begins[new]]
@@ -196,7 +196,7 @@ class Points:
         behind = rows["ts"] >= np.repeat(self._first_end[meters], counts)
         first_behind = np.minimum.reduceat(np.where(behind, rows["ts"], NEVER), begins)
         closing = np.minimum(closing, first_behind)
-        newest = rows[begins + counts - 1]
+        newest = rows.take(begins + counts - 1)
         wait = newest["arrived_at"] - newest["ts"] + self._lateness_ms
         due_at = np.where(closing < NEVER, closing + wait, NEVER)
         self._closing[meters] = closing

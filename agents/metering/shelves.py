@@ -26,6 +26,12 @@ _ROOMS = np.sort(np.concatenate((4 << np.arange(40), 6 << np.arange(40)))).astyp
 _SPARSE = 8  # a shelf with this many times the room it needs is given back
 
 
+def assign(target: Rows, places: Ints, points: Rows) -> None:
+    """Write points into an array of them, several times as fast as by field."""
+    numbers = target.view(np.int64).reshape(-1, _FIELDS)
+    numbers[places] = np.ascontiguousarray(points).view(np.int64).reshape(-1, _FIELDS)
+
+
 class Shelves:
     """Points by owner (a number from 0)."""
 
@@ -103,9 +109,7 @@ class Shelves:
         self.count[owners] = 0
 
     def _write(self, first: Ints, counts: Ints, rows: Rows) -> None:
-        # Twice as fast as assigning structured rows.
-        numbers = self._rows.view(np.int64).reshape(-1, _FIELDS)
-        numbers[ranges(first, counts)] = np.ascontiguousarray(rows).view(np.int64).reshape(-1, _FIELDS)
+        assign(self._rows, ranges(first, counts), rows)
 
     def _move(self, owners: Ints, needed: Ints) -> None:
         """Give owners room for what is needed; what was on their shelves is lost."""

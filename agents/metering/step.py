@@ -190,7 +190,7 @@ class Metering:
         if in_time.all():
             self._points.add(meters, rows)
             return touched, None
-        self._points.add(meters[in_time], rows[in_time])
+        self._points.add(meters[in_time], rows.take(np.flatnonzero(in_time)))
         refused = np.sort(by_moment[late])  # as they arrived ...
         refused = refused[np.argsort(self._known.order(arrived_meters[refused]), kind="stable")]  # ... by meter
         return touched, self._rejected(arrived_meters[refused], arrived.take(refused), Reason.LATE)
