@@ -207,37 +207,37 @@ class Emissions:
         )
 
     def _live(self, arrived_at: int) -> pl.DataFrame:
+        newest = {site: self._states[site].newest_ts() for site in sorted(self._moved)}
+        terms = self._pricing.terms({site: ts // WINDOW_MS * WINDOW_MS for site, ts in newest.items()})
         rows = []
-        for site in sorted(self._moved):
-            state = self._states[site]
-            newest = max((one.ts for one in state.live.values()), default=state.settled_until)
+        for site, ts in newest.items():
+            state, term = self._states[site], terms[site]
             powers = [one.power_kw for one in state.live.values() if one.power_kw is not None]
             opens = [one.open_kwh for one in state.live.values() if one.open_kwh is not None]
+            # What one meter delivers never lowers what another one draws.
+            hour_kwh = sum(max(0.0, kw) for kw in powers) if powers else None
             rows.append(
-                {
-                    "id": f"site.live/{site}/{arrived_at}",
-                    "tenant_id": state.record.site.tenant,
-                    "site_id": site,
-                    "ts": newest,
-                    "window_start": newest // WINDOW_MS * WINDOW_MS,
-                    "power_kw": sum(powers) if powers else None,
-                    # What one meter delivers never lowers what another one draws. Energy of one hour:
-                    "import_kwh": sum(max(0.0, kw) for kw in powers) if powers else None,
-                    "day": state.day or None,
-                    "today_kwh": state.today.kwh,
-                    "today_kg": state.today.kg,
-                    "today_cny": state.today.cny,
-                    "month_kwh": state.month.kwh,
-                    "month_kg": state.month.kg,
-                    "month_cny": state.month.cny,
-                    "settled_until": state.settled_until,
-                    "open_kwh": sum(opens) if opens else None,
-                }
+                (
+                    f"site.live/{site}/{arrived_at}",
+                    state.record.site.tenant,
+                    site,
+                    ts,
+                    sum(powers) if powers else None,
+                    term.emitted_kg(hour_kwh),
+                    term.cost_cny(hour_kwh),
+                    term.period,
+                    state.day or None,
+                    state.today.kwh,
+                    state.today.kg,
+                    state.today.cny,
+                    state.month.kwh,
+                    state.month.kg,
+                    state.month.cny,
+                    state.settled_until,
+                    sum(opens) if opens else None,
+                )
             )
-        known = {name: kind for name, kind in LIVE_RECORD.items() if name not in ("kg_per_h", "cny_per_h", "period")}
-        frame = pl.DataFrame(rows, schema={**known, "window_start": pl.Int64(), "import_kwh": pl.Float64()})
-        priced = self._pricing.priced(frame)
-        return priced.rename({"emitted_kg": "kg_per_h", "cost_cny": "cny_per_h"}).select(*LIVE_RECORD)
+        return pl.DataFrame(rows, schema=LIVE_RECORD, orient="row")
 
 
 def _by_site(rows: pl.DataFrame, sites: list[str]) -> dict[str, pl.DataFrame]:

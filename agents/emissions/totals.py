@@ -70,6 +70,10 @@ class SiteState:
         grid = {meter.id for meter in record.site.grid_meters}
         self.live = {meter: one for meter, one in self.live.items() if meter in grid}
 
+    def newest_ts(self) -> int:
+        """Time of the newest reading; of the newest closed window while none is known. [ms UTC]."""
+        return max((one.ts for one in self.live.values()), default=self.settled_until)
+
     def to_json(self) -> dict[str, object]:
         """Return the state as plain values."""
         return {
