@@ -6,7 +6,7 @@ Yields   emissions.v1   one record per site and minute, when all its grid meters
 State    per site: record, totals of the day and month, live figures of its grid meters, minutes that wait for a meter
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import polars as pl
 
@@ -60,19 +60,19 @@ class Emissions:
         """Return the sites to snapshot."""
         return self._changed
 
-    def snapshot(self) -> Mapping[str, bytes]:
-        """Return the state of the changed sites; what came after the last tick is in it as it came."""
-        sites = sorted(self._changed)
-        waiting = _by_site(self._waiting, sites)
-        fresh = _by_site(pl.concat([pl.DataFrame(schema=minutes.WINDOWS), *self._fresh]), sites)
+    def snapshot(self, sites: Collection[str] | None = None) -> Mapping[str, bytes]:
+        """Return the state of sites; what came after the last tick is in it as it came."""
+        chosen = sorted(self._changed if sites is None else sites)
+        waiting = _by_site(self._waiting, chosen)
+        fresh = _by_site(pl.concat([pl.DataFrame(schema=minutes.WINDOWS), *self._fresh]), chosen)
         none, nothing = minutes.EMPTY, pl.DataFrame(schema=minutes.WINDOWS)
         taken = {
             site: to_bytes(
                 self._states[site], waiting.get(site, none), fresh.get(site, nothing), moved=site in self._moved
             )
-            for site in sites
+            for site in chosen
         }
-        self._changed.clear()
+        self._changed.difference_update(chosen)
         return taken
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:

@@ -6,7 +6,7 @@ Rejects  late, register_decreased, unknown_meter
 State    per site: its record, and the readings its open windows are made of
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import polars as pl
@@ -61,12 +61,13 @@ class Metering:
         """Return the sites to snapshot."""
         return self._changed
 
-    def snapshot(self) -> Mapping[str, bytes]:
-        """Return the state of the changed sites; readings taken since the last tick are in it as they came."""
-        changed, self._changed = sorted(self._changed), set()
-        sites = [self._known.of_site(site) for site in changed]
-        sizes = np.array([len(meters) for meters in sites], np.int64)
-        meters = np.concatenate([_NO_METERS, *sites])
+    def snapshot(self, sites: Collection[str] | None = None) -> Mapping[str, bytes]:
+        """Return the state of sites; readings taken since the last tick are in it as they came."""
+        changed = sorted(self._changed if sites is None else sites)
+        self._changed.difference_update(changed)
+        by_site = [self._known.of_site(site) for site in changed]
+        sizes = np.array([len(meters) for meters in by_site], np.int64)
+        meters = np.concatenate([_NO_METERS, *by_site])
         counts = self._points.shelves.count[meters]
         anchors = self._points.closed_until[meters], self._points.anchor_since[meters]
         rows = self._points.shelves.read(meters)
@@ -75,13 +76,13 @@ class Metering:
         row_cuts = starts_of(of_site)
         fresh_meters, fresh = self._all_fresh()
         fresh_sites = self._known.config(fresh_meters)["site"]
-        by_site = np.argsort(fresh_sites, kind="stable")
-        fresh_sites = fresh_sites[by_site]
+        fresh_order = np.argsort(fresh_sites, kind="stable")
+        fresh_sites = fresh_sites[fresh_order]
         packed = {}
         for site, first, size, row, height in zip(changed, cuts, sizes, row_cuts, of_site, strict=True):
             mine = slice(first, first + size)
             number = self._known.config(meters[first : first + 1])["site"][0]
-            own = by_site[slice(*np.searchsorted(fresh_sites, [number, number + 1]))]
+            own = fresh_order[slice(*np.searchsorted(fresh_sites, [number, number + 1]))]
             packed[site] = SiteState(
                 self._heads[site],
                 counts[mine],

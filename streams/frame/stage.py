@@ -29,6 +29,7 @@ from streams.metrics import METRICS
 
 log = logging.getLogger(__name__)
 
+_SITES_AT_ONCE = 500  # a checkpoint of thousands of sites at once would stop the event loop for too long
 _SEEK_PATIENCE_S = 2.0  # a seek takes effect only after what was fetched before it has passed
 
 
@@ -164,7 +165,7 @@ class Stage:
         lane = Lane.restored(self.spec.agent(), partition, self._snapshots.get(partition, {}), inherited)
         if lane.meta_key not in self._snapshots.get(partition, {}):
             # Never checkpointed: begin with what the broker still has, which need not be offset 0.
-            lane.next_offset = await self._earliest(partition)
+            lane.begin_at(await self._earliest(partition))
         self.lanes[partition] = lane
         log.info(
             "partition_opened",
@@ -275,11 +276,14 @@ class Stage:
         await self._settled(lane.partition)
         self.pulse.check()
         written = 0
-        for key, packed in lane.checkpoint():
+        for key, packed in lane.checkpoint(None if self._last_due else _SITES_AT_ONCE):
             self.table[key.encode()] = packed
             written += 1
-        for event in self._held.pop(lane.partition, []):
-            await stream.ack(event)
+        held = self._held.pop(lane.partition, [])
+        self._held[lane.partition] = [event for event in held if event.message.offset >= lane.restart_offset]
+        for event in held:
+            if event.message.offset < lane.restart_offset:
+                await stream.ack(event)
         if self._last_due:
             self._last_due.discard(lane.partition)
             if not self._last_due:
