@@ -1,8 +1,10 @@
 """`python -m bench`: how fast the hot paths are on this machine, one core, without a broker.
 
-Prints a table; asserts nothing. Each figure is the median of several rounds, because machines are noisy.
+Prints a table; asserts nothing. Each figure is the median of several rounds, because machines are noisy. Then the
+agents with 500, 50,000 and 1,000,000 meters, or as many as `--meters` says; a million take some minutes and 4 GB.
 """
 
+import argparse
 import json
 import statistics
 import time
@@ -13,6 +15,7 @@ import polars as pl
 from agents.emissions.pricing import Reference
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
+from bench.scale import print_scale
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.registry import Meter, MeterKind, Site, Tariff
@@ -121,6 +124,9 @@ def pipeline_rates() -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--meters", type=int, nargs="+", default=[500, 50_000, 1_000_000], help="meters per partition")
+    sizes: list[int] = parser.parse_args().meters
     metering, emissions = pipeline_rates()
     figures = {
         "ingest, one reading per JSON message [readings/s]": ingest_rate(1),
@@ -130,7 +136,8 @@ def main() -> None:
     }
     for name, value in figures.items():
         print(f"{value:>12,.0f}  {name}")
-    print(json.dumps({name: round(value) for name, value in figures.items()}))
+    scale = print_scale(sizes)
+    print(json.dumps({name: round(value) for name, value in figures.items()} | {"scale": scale}))
 
 
 if __name__ == "__main__":

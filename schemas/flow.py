@@ -4,7 +4,7 @@ An agent is one object per partition. It sees rows, site records and ticks in th
 itself and returns what follows. It never reads a clock: time is `arrived_at`, stamped by ingest.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -84,8 +84,8 @@ class Agent(Protocol):
         """Return the sites whose state changed since the last `snapshot`."""
         ...
 
-    def snapshot(self) -> Mapping[str, bytes]:
-        """Return the state of every changed site and forget that they changed."""
+    def snapshot(self, sites: Collection[str] | None = None) -> Mapping[str, bytes]:
+        """Return the state of these sites (of every changed one, if none are named) and forget that they changed."""
         ...
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:

@@ -9,7 +9,7 @@ from builders import NOON, a_meter, a_reading, a_site
 from hypothesis import strategies as st
 
 from agents.emissions.state import from_bytes as emissions_state
-from agents.metering.state import from_bytes as metering_state
+from agents.metering.state import SiteState
 from agents.metering.step import Metering
 from schemas.flow import Agent, Kind, Message, Outcome, SiteRecord
 from schemas.reading import TELEMETRY_ROWS
@@ -106,8 +106,11 @@ LOGS = {TELEMETRY.name: telemetry, ENERGY.name: energy}
 
 
 def _metering_state(packed: bytes) -> object:
-    record, points, fresh = metering_state(packed)
-    return record, points.rows(), fresh.rows()
+    state = SiteState.from_bytes(packed)
+    meters = zip(state.head.meters, state.counts, state.closed_until, state.anchor_since, strict=True)
+    # NaN, which is null there, equals itself in words.
+    points = [list(map(repr, rows.tolist())) for rows in (state.rows, state.fresh)]
+    return state.head.record, list(meters), points, state.fresh_places.tolist()
 
 
 def _emissions_state(packed: bytes) -> object:

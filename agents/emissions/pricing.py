@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from agents.emissions.carbon import factor_table, location_based_kg
-from agents.emissions.tariff import EnergyPrice, energy_cost_cny, price_windows, tariff_calendar
+from agents.emissions.carbon import FACTOR_CHOICE, factor_table, location_based_kg
+from agents.emissions.price_shelf import PriceShelf
+from agents.emissions.tariff import EnergyPrice, energy_cost_cny, tariff_calendar
 from schemas.reference.tariffs import TariffPlan
 from schemas.registry import MeterKind, Site
 
@@ -20,6 +21,8 @@ _SITES = {
     "grid_meters": pl.Int32(),
 }
 
+_FACTORS = {"reporting_year" if name == "year" else name: kind for name, kind in FACTOR_CHOICE.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -28,6 +31,32 @@ class Reference:
     factors: pl.DataFrame  # rows of schemas.reference.catalogue.load_factors
     plans: Mapping[str, TariffPlan]
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What energy costs and causes at a site during one interval of its tariff.
+
+    An interval lies within one local month, so the factor of its reporting year is the same all along.
+    """
+
+    starts_at: int  # [ms UTC]
+    ends_at: int  # [ms UTC], exclusive
+    period: str | None
+    factor_kg_per_kwh: float | None
+    price_cny_per_kwh: float | None
+
+    def emitted_kg(self, energy_kwh: float | None) -> float | None:
+        """Carbon of an energy, if both are known. [kg]."""
+        if energy_kwh is None or self.factor_kg_per_kwh is None:
+            return None
+        return location_based_kg(energy_kwh, self.factor_kg_per_kwh)
+
+    def cost_cny(self, energy_kwh: float | None) -> float | None:
+        """Cost of an energy, if both are known. [CNY]."""
+        if energy_kwh is None or self.price_cny_per_kwh is None:
+            return None
+        return energy_cost_cny(energy_kwh, self.price_cny_per_kwh)
 
 
 @dataclass(slots=True)
@@ -43,7 +72,10 @@ class Pricing:
     reference: Reference
     _sites: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SITES))
     _contracts: dict[str, Site] = field(default_factory=dict)
-    _calendars: dict[tuple[str, int, int], pl.DataFrame] = field(default_factory=dict)
+    _calendars: dict[tuple[str, date], pl.DataFrame] = field(default_factory=dict)  # by contract and local month
+    _shelf: PriceShelf | None = None
+    _terms: dict[str, Terms] = field(default_factory=dict)
+    _factors: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FACTORS))
 
     def learn(self, sites: Iterable[Site]) -> None:
         """Take over the sites whose minutes will be priced."""
@@ -58,6 +90,8 @@ class Pricing:
             rows.append((site.id, site.region, site.time_zone, contract, grid))
         self._sites = pl.DataFrame(rows, schema=_SITES, orient="row")
         self._calendars = {key: known for key, known in self._calendars.items() if key[0] in self._contracts}
+        self._shelf = None
+        self._terms.clear()
 
     def with_grid_meters(self, minutes: pl.DataFrame) -> pl.DataFrame:
         """Add `grid_meters`, the number of grid meters each minute's site has."""
@@ -76,22 +110,59 @@ class Pricing:
         -------
         pl.DataFrame
             The minutes in their order with `local_day` (Date), the columns of `carbon.FACTOR_CHOICE` and
-            of `tariff.PRICED`, `emitted_kg` and `cost_cny`; null where no factor or price is known.
+            of `tariff.PRICED` with their interval, `emitted_kg` and `cost_cny`; null where no factor or price is known.
         """
         sites = self._sites.drop("grid_meters")
         placed = self._with_local_day(minutes.join(sites, on="site_id", how="left", maintain_order="left"))
-        years = placed.select("region_code", year=pl.col("local_day").dt.year()).unique()
-        factors = factor_table(self.reference.factors, years).rename({"year": "reporting_year"})
-        with_factor = placed.with_columns(reporting_year=pl.col("local_day").dt.year().cast(pl.Int32)).join(
-            factors, on=["region_code", "reporting_year"], how="left", maintain_order="left"
-        )
-        calendar = self._calendar(placed)
-        by_contract = with_factor.rename({"site_id": "_site", "contract": "site_id"})
-        with_price = price_windows(by_contract, calendar).rename({"site_id": "contract", "_site": "site_id"})
-        return with_price.with_columns(
+        placed = placed.with_columns(reporting_year=pl.col("local_day").dt.year().cast(pl.Int32))
+        factors = self._factors_for(placed)
+        with_factor = placed.join(factors, on=["region_code", "reporting_year"], how="left", maintain_order="left")
+        return with_factor.hstack(self._prices_of(placed)).with_columns(
             emitted_kg=location_based_kg(pl.col("import_kwh"), pl.col("factor_kg_per_kwh")),
             cost_cny=energy_cost_cny(pl.col("import_kwh"), pl.col("price_cny_per_kwh")),
         )
+
+    def terms(self, moments: Mapping[str, int]) -> Mapping[str, "Terms"]:
+        """Return what holds for sites at a minute each; it is worked out once per interval of the tariff.
+
+        Parameters
+        ----------
+        moments
+            Site and start of a minute. [ms UTC]
+        """
+        new = {
+            site: at
+            for site, at in moments.items()
+            if (held := self._terms.get(site)) is None or not held.starts_at <= at < held.ends_at
+        }
+        if new:
+            frame = pl.DataFrame({"site_id": list(new), "window_start": list(new.values())}).with_columns(
+                import_kwh=0.0
+            )
+            columns = ("site_id", "starts_at", "ends_at", "period", "factor_kg_per_kwh", "price_cny_per_kwh")
+            for site, *found in self.priced(frame).select(columns).iter_rows():
+                self._terms[site] = Terms(*found)
+        return self._terms
+
+    def _factors_for(self, placed: pl.DataFrame) -> pl.DataFrame:
+        """Return a table with the factors of these regions and years; each is chosen once."""
+        pair = ["region_code", "reporting_year"]
+        new = placed.select(pair).unique().join(self._factors, on=pair, how="anti", nulls_equal=True)
+        if not new.is_empty():
+            chosen = factor_table(self.reference.factors, new.rename({"reporting_year": "year"}))
+            self._factors = pl.concat([self._factors, chosen.rename({"year": "reporting_year"})])
+        return self._factors
+
+    def _prices_of(self, placed: pl.DataFrame) -> pl.DataFrame:
+        """Return period and price of each minute."""
+        months = placed.select("contract", month=pl.col("local_day").dt.month_start()).unique(maintain_order=True)
+        for contract, first in months.iter_rows():
+            if (contract, first) not in self._calendars:
+                self._calendars[contract, first] = self._month(contract, first)
+                self._shelf = None
+        if self._shelf is None:
+            self._shelf = PriceShelf.of(self._calendars)
+        return self._shelf.at(placed["contract"], placed["window_start"])
 
     def _with_local_day(self, minutes: pl.DataFrame) -> pl.DataFrame:
         moment = pl.from_epoch("window_start", "ms").dt.replace_time_zone("UTC")
@@ -101,25 +172,12 @@ class Pricing:
             local = pl.when(pl.col("zone") == zone).then(here).otherwise(local)
         return minutes.with_columns(local_day=local)
 
-    def _calendar(self, placed: pl.DataFrame) -> pl.DataFrame:
-        wanted = placed.select(
-            "contract", year=pl.col("local_day").dt.year(), month=pl.col("local_day").dt.month()
-        ).unique(maintain_order=True)
-        parts = [self._month(str(contract), int(year), int(month)) for contract, year, month in wanted.iter_rows()]
-        return pl.concat(parts)
-
-    def _month(self, contract: str, year: int, month: int) -> pl.DataFrame:
-        known = self._calendars.get((contract, year, month))
-        if known is not None:
-            return known
+    def _month(self, contract: str, first: date) -> pl.DataFrame:
         site = self._contracts[contract]
-        first = date(year, month, 1)
         last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
         prices = [
             EnergyPrice(price.valid_from, price.floating_base_cny_per_kwh, price.fixed_part_cny_per_kwh)
             for price in site.tariff.prices
         ]
         plan = self.reference.plans[site.tariff.plan]
-        built = tariff_calendar(plan, prices, ZoneInfo(site.time_zone), first, last)
-        self._calendars[contract, year, month] = built.with_columns(site_id=pl.lit(contract))
-        return self._calendars[contract, year, month]
+        return tariff_calendar(plan, prices, ZoneInfo(site.time_zone), first, last)

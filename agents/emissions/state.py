@@ -31,7 +31,8 @@ def to_bytes(state: SiteState, waiting: pl.DataFrame, fresh: pl.DataFrame, *, mo
         Whether its live record is due at the next tick.
     """
     head = json.dumps(state.to_json() | {"moved": moved}).encode()
-    return b"".join(_LENGTH.pack(len(part)) + part for part in (head, _packed(waiting), _packed(fresh)))
+    parts = (state.record_bytes(), head, _packed(waiting), _packed(fresh))
+    return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
 
 def from_bytes(packed: bytes) -> tuple[SiteState, pl.DataFrame, pl.DataFrame, bool]:
@@ -42,9 +43,9 @@ def from_bytes(packed: bytes) -> tuple[SiteState, pl.DataFrame, pl.DataFrame, bo
         (length,) = _LENGTH.unpack_from(packed, place)
         place += _LENGTH.size + length
         parts.append(packed[place - length : place])
-    head, waiting, fresh = parts
+    record, head, waiting, fresh = parts
     moved = bool(json.loads(head)["moved"])
-    return SiteState.from_json(head.decode()), _unpacked(waiting, MINUTES), _unpacked(fresh, WINDOWS), moved
+    return SiteState.restored(record, head), _unpacked(waiting, MINUTES), _unpacked(fresh, WINDOWS), moved
 
 
 def _packed(rows: pl.DataFrame) -> bytes:

@@ -6,7 +6,7 @@ Yields   emissions.v1   one record per site and minute, when all its grid meters
 State    per site: record, totals of the day and month, live figures of its grid meters, minutes that wait for a meter
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import polars as pl
 
@@ -68,19 +68,19 @@ class Emissions:
         since = self._waiting.filter("fresh")["waiting_since"].min()
         return since + HOLD_MS + 1 if isinstance(since, int) else None
 
-    def snapshot(self) -> Mapping[str, bytes]:
-        """Return the state of the changed sites; what came after the last tick is in it as it came."""
-        sites = sorted(self._changed)
-        waiting = _by_site(self._waiting, sites)
-        fresh = _by_site(pl.concat([pl.DataFrame(schema=minutes.WINDOWS), *self._fresh]), sites)
+    def snapshot(self, sites: Collection[str] | None = None) -> Mapping[str, bytes]:
+        """Return the state of sites; what came after the last tick is in it as it came."""
+        chosen = sorted(self._changed if sites is None else sites)
+        waiting = _by_site(self._waiting, chosen)
+        fresh = _by_site(pl.concat([pl.DataFrame(schema=minutes.WINDOWS), *self._fresh]), chosen)
         none, nothing = minutes.EMPTY, pl.DataFrame(schema=minutes.WINDOWS)
         taken = {
             site: to_bytes(
                 self._states[site], waiting.get(site, none), fresh.get(site, nothing), moved=site in self._moved
             )
-            for site in sites
+            for site in chosen
         }
-        self._changed.clear()
+        self._changed.difference_update(chosen)
         return taken
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
@@ -217,37 +217,37 @@ class Emissions:
         )
 
     def _live(self, arrived_at: int) -> pl.DataFrame:
+        newest = {site: self._states[site].newest_ts() for site in sorted(self._moved)}
+        terms = self._pricing.terms({site: ts // WINDOW_MS * WINDOW_MS for site, ts in newest.items()})
         rows = []
-        for site in sorted(self._moved):
-            state = self._states[site]
-            newest = max((one.ts for one in state.live.values()), default=state.settled_until)
+        for site, ts in newest.items():
+            state, term = self._states[site], terms[site]
             powers = [one.power_kw for one in state.live.values() if one.power_kw is not None]
             opens = [one.open_kwh for one in state.live.values() if one.open_kwh is not None]
+            # What one meter delivers never lowers what another one draws.
+            hour_kwh = sum(max(0.0, kw) for kw in powers) if powers else None
             rows.append(
-                {
-                    "id": f"site.live/{site}/{arrived_at}",
-                    "tenant_id": state.record.site.tenant,
-                    "site_id": site,
-                    "ts": newest,
-                    "window_start": newest // WINDOW_MS * WINDOW_MS,
-                    "power_kw": sum(powers) if powers else None,
-                    # What one meter delivers never lowers what another one draws. Energy of one hour:
-                    "import_kwh": sum(max(0.0, kw) for kw in powers) if powers else None,
-                    "day": state.day or None,
-                    "today_kwh": state.today.kwh,
-                    "today_kg": state.today.kg,
-                    "today_cny": state.today.cny,
-                    "month_kwh": state.month.kwh,
-                    "month_kg": state.month.kg,
-                    "month_cny": state.month.cny,
-                    "settled_until": state.settled_until,
-                    "open_kwh": sum(opens) if opens else None,
-                }
+                (
+                    f"site.live/{site}/{arrived_at}",
+                    state.record.site.tenant,
+                    site,
+                    ts,
+                    sum(powers) if powers else None,
+                    term.emitted_kg(hour_kwh),
+                    term.cost_cny(hour_kwh),
+                    term.period,
+                    state.day or None,
+                    state.today.kwh,
+                    state.today.kg,
+                    state.today.cny,
+                    state.month.kwh,
+                    state.month.kg,
+                    state.month.cny,
+                    state.settled_until,
+                    sum(opens) if opens else None,
+                )
             )
-        known = {name: kind for name, kind in LIVE_RECORD.items() if name not in ("kg_per_h", "cny_per_h", "period")}
-        frame = pl.DataFrame(rows, schema={**known, "window_start": pl.Int64(), "import_kwh": pl.Float64()})
-        priced = self._pricing.priced(frame)
-        return priced.rename({"emitted_kg": "kg_per_h", "cost_cny": "cny_per_h"}).select(*LIVE_RECORD)
+        return pl.DataFrame(rows, schema=LIVE_RECORD, orient="row")
 
 
 def _by_site(rows: pl.DataFrame, sites: list[str]) -> dict[str, pl.DataFrame]:

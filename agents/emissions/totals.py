@@ -1,11 +1,14 @@
 """What emissions remember of one site: running totals, the newest live figures, minutes that wait for a meter."""
 
 import json
+import zlib
 from dataclasses import asdict, dataclass, field
 from datetime import date
 
 from schemas.flow import SiteRecord
 from schemas.registry import Site
+
+_FASTEST = 1
 
 
 @dataclass(slots=True)
@@ -50,6 +53,7 @@ class SiteState:
     month: Sum = field(default_factory=Sum)
     settled_until: int = 0
     live: dict[str, LiveMeter] = field(default_factory=dict)
+    packed_record: bytes = field(default=b"", compare=False)  # kept, because records hardly ever change
 
     def settle(self, day: date, kwh: float, kg: float | None, cny: float | None, until: int) -> None:
         """Add closed windows of a local day; a newer day or month starts new totals."""
@@ -66,15 +70,24 @@ class SiteState:
 
     def configure(self, record: SiteRecord) -> None:
         """Take over a newer record; a meter that is no longer at the grid connection counts no more."""
-        self.record = record
+        self.record, self.packed_record = record, b""
         grid = {meter.id for meter in record.site.grid_meters}
         self.live = {meter: one for meter, one in self.live.items() if meter in grid}
 
+    def newest_ts(self) -> int:
+        """Time of the newest reading; of the newest closed window while none is known. [ms UTC]."""
+        return max((one.ts for one in self.live.values()), default=self.settled_until)
+
+    def record_bytes(self) -> bytes:
+        """Return the record, packed."""
+        if not self.packed_record:
+            found = {"revision": self.record.revision, "site": self.record.site.model_dump(mode="json")}
+            self.packed_record = zlib.compress(json.dumps(found).encode(), _FASTEST)
+        return self.packed_record
+
     def to_json(self) -> dict[str, object]:
-        """Return the state as plain values."""
+        """Return the state without its record as plain values."""
         return {
-            "revision": self.record.revision,
-            "site": self.record.site.model_dump(mode="json"),
             "day": self.day,
             "today": asdict(self.today),
             "month": asdict(self.month),
@@ -83,14 +96,15 @@ class SiteState:
         }
 
     @classmethod
-    def from_json(cls, text: str) -> "SiteState":
-        """Take over what `to_json` gave."""
-        found = json.loads(text)
+    def restored(cls, packed_record: bytes, text: bytes) -> "SiteState":
+        """Take over what `record_bytes` and `to_json` gave."""
+        record, found = json.loads(zlib.decompress(packed_record)), json.loads(text)
         return cls(
-            SiteRecord(Site.model_validate(found["site"]), found["revision"]),
+            SiteRecord(Site.model_validate(record["site"]), record["revision"]),
             found["day"],
             Sum(**found["today"]),
             Sum(**found["month"]),
             found["settled_until"],
             {meter: LiveMeter(*one) for meter, one in found["live"].items()},
+            packed_record,
         )

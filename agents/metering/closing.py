@@ -5,231 +5,182 @@ segment that lies inside it. So the windows of a meter add up to the difference 
 on how the readings were batched or in which order they came.
 """
 
+from dataclasses import dataclass
+
+import numpy as np
 import polars as pl
 
 from agents.metering.energy import drawn_kwh, register_at, share_of_energy
-from agents.metering.points import METER, POINTS, SAME_AS_NEXT
+from agents.metering.meters import Meters
+from agents.metering.points import UNKNOWN, Points, without_holes
+from agents.metering.ragged import Flags, Floats, Ints, Rows, ranges, starts_of
+from agents.metering.shelves import assign
 from schemas.reading import TIMESTAMP
-from schemas.window import WINDOW_MS, WINDOW_S, Quality
+from schemas.window import WINDOW_MS, WINDOW_ROWS, WINDOW_S, Quality
+
+_QUALITIES = pl.Series([Quality.MEASURED.value, Quality.PARTIAL.value, Quality.ESTIMATED.value], dtype=pl.String)
+_MEASURED, _PARTIAL, _ESTIMATED = range(3)
 
 
-def closable(points: pl.DataFrame, now: int, lateness_ms: int) -> pl.DataFrame:
-    """Find up to where the windows of each meter can be closed.
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What closing gives: windows, and the readings at which a register went back."""
 
-    A meter's clock is the time of its newest reading plus what has passed since that reading arrived. What lies
-    `lateness_ms` behind it is settled: no reading can come in between any more. Windows close up to the last settled
-    reading, so that both ends of every segment they are made of are final.
+    windows: pl.DataFrame  # schemas.window.WINDOW_ROWS, sorted by site, meter and window
+    metered: Ints  # the meter of each window
+    back_meters: Ints
+    back: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    """Pairs of consecutive points of a meter, from `a` to `b`, that begin before the meter's `close_to`."""
+
+    place: Ints  # of the meter among those that close
+    a: Rows
+    b: Rows
+    dt: Floats  # [ms]
+    since: Ints  # time of the real reading `a` was interpolated from [ms UTC]
+    close_to: Ints  # [ms UTC]
+    gap: Flags
+    by_power: Flags
+    back: Flags  # a register went back
+    import_e: Floats  # [kWh], NaN where the register went back or nothing is known
+    export_e: Floats
+
+
+def close(points: Points, known: Meters, meters: Ints, now: int) -> Closed:
+    """Close all windows of these meters up to their last settled reading, and keep what later windows need.
 
     Parameters
     ----------
     points
-        All points, sorted by meter and time.
+        Points; those that are used up are taken out.
+    known
+        Descriptions of the meters.
+    meters
+        Meters with at least one window to close, in the order of the output.
     now
         Arrival time of the tick. [ms UTC]
-    lateness_ms
-        How far out of order readings may come. [ms]
-
-    Returns
-    -------
-    pl.DataFrame
-        `site_id`, `meter_id`, `close_to` (ms UTC, a window's end) of meters with at least one window to close.
     """
-    last, arrived = pl.col("ts").last(), pl.col("arrived_at").last()
-    waited = (pl.lit(now) - arrived).clip(lower_bound=0)
-    settled = pl.col("ts") <= pl.min_horizontal(last, last + waited - lateness_ms)
-    return (
-        points.group_by(METER, maintain_order=True)
-        .agg(
-            first_ts=pl.col("ts").first(),
-            close_to=pl.col("ts").filter(settled).max() // WINDOW_MS * WINDOW_MS,
-        )
-        .filter(pl.col("close_to") > pl.col("first_ts"))
-        .select(*METER, "close_to")
-    )
+    counts = points.shelves.count[meters]
+    rows, begins = points.shelves.read(meters), starts_of(counts)
+    settled = rows["ts"] <= np.repeat(points.settled_until(meters, now), counts)
+    close_to = np.maximum.reduceat(np.where(settled, rows["ts"], UNKNOWN), begins) // WINDOW_MS * WINDOW_MS
+    whole = without_holes(rows, begins, counts)
+    since = rows["ts"].copy()
+    anchored = points.closed_until[meters] > UNKNOWN
+    since[begins[anchored]] = points.anchor_since[meters[anchored]]
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN is null, and arithmetic on it is meant
+        due = _segments(whole, counts, since, close_to, known.config(meters)["max_gap_ms"])
+        windows, metered = _windows(due, meters, known)
+        _keep(points, meters, rows, due, close_to)
+    went_back = np.flatnonzero(due.back)
+    return Closed(windows, metered, meters[due.place[went_back]], due.b.take(went_back))
 
 
-def next_due(points: pl.DataFrame, lateness_ms: int) -> int | None:
-    """Return the earliest arrival time at which waiting alone lets a window close; None when nothing waits. [ms UTC].
-
-    Parameters
-    ----------
-    points
-        All points, sorted by meter and time.
-    lateness_ms
-        How far out of order readings may come. [ms]
-    """
-    end = (pl.col("ts").first() // WINDOW_MS + 1) * WINDOW_MS
-    due = (
-        points.group_by(METER)
-        .agg(
-            closing=pl.col("ts").filter(pl.col("ts") >= end).min(),
-            behind=pl.col("arrived_at").last() - pl.col("ts").last(),
-        )
-        .select((pl.col("closing") + pl.col("behind") + lateness_ms).min())
-        .item()
-    )
-    return None if due is None else int(due)
+def _segments(whole: Rows, counts: Ints, since: Ints, close_to: Ints, max_gap_ms: Ints) -> _Segments:
+    """Pair every point before `close_to` with the next one of its meter."""
+    place = np.repeat(np.arange(len(counts)), counts)
+    # The last point of a meter is never before its `close_to`, so every pair is of one meter.
+    first = np.flatnonzero(whole["ts"] < close_to[place])
+    place = place[first]
+    a, b, since = whole.take(first), whole.take(first + 1), since[first]
+    dt = (b["ts"] - a["ts"]).astype(np.float64)
+    gap = b["ts"] - since > max_gap_ms[place]
+    import_d, export_d = b["import_kwh"] - a["import_kwh"], b["export_kwh"] - a["export_kwh"]
+    registers = (a["import_kwh"], b["import_kwh"], a["export_kwh"], b["export_kwh"])
+    by_power = np.logical_and.reduce([np.isnan(register) for register in registers])
+    import_e, export_e = import_d.copy(), export_d.copy()
+    if by_power.any():
+        drawn = drawn_kwh(a["power_kw"], b["power_kw"], dt)
+        import_e = np.where(by_power, np.where(gap, np.nan, drawn), import_d)
+    back = (import_d < 0) | (export_d < 0)
+    import_e[back] = export_e[back] = np.nan
+    return _Segments(place, a, b, dt, since, close_to[place], gap, by_power, back, import_e, export_e)
 
 
-def segments(points: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
-    """Pair every point with the next one of its meter.
-
-    Parameters
-    ----------
-    points
-        Points without holes (`points.filled`), sorted by meter and time.
-    meters
-        `site_id`, `meter_id`, `max_gap_ms`: the longest time between readings that is not a gap.
-
-    Returns
-    -------
-    pl.DataFrame
-        The points with `next_*` columns, `dt` (ms), `gap` (bool), and the energies of the segment `import_e`,
-        `export_e` (kWh; null where the register went back or nothing is known) and `back` (bool: a register went back).
-    """
-    following = ["ts", "import_kwh", "export_kwh", "power_kw", "raw_partition", "raw_offset", "arrived_at"]
-    paired = (
-        points.with_columns(pl.col(c).shift(-1).alias(f"next_{c}") for c in following)
-        .filter(SAME_AS_NEXT)
-        .join(meters.select(*METER, "max_gap_ms"), on=METER, how="left", maintain_order="left")
-        .with_columns(
-            dt=pl.col("next_ts") - pl.col("ts"),
-            gap=(pl.col("next_ts") - pl.col("since")) > pl.col("max_gap_ms"),
-            import_d=pl.col("next_import_kwh") - pl.col("import_kwh"),
-            export_d=pl.col("next_export_kwh") - pl.col("export_kwh"),
-        )
-    )
-    by_register = pl.any_horizontal(
-        pl.col("import_kwh", "next_import_kwh", "export_kwh", "next_export_kwh").is_not_null()
-    )
-    drawn = drawn_kwh(pl.col("power_kw"), pl.col("next_power_kw"), pl.col("dt"))
-    return paired.with_columns(
-        by_power=~by_register,
-        import_e=pl.when(by_register).then(pl.col("import_d")).when(~pl.col("gap")).then(drawn),
-        export_e=pl.col("export_d"),
-        back=((pl.col("import_d") < 0) | (pl.col("export_d") < 0)).fill_null(False),
-    ).with_columns(pl.when(pl.col("back")).then(None).otherwise(pl.col("import_e", "export_e")).name.keep())
-
-
-def windows(closed: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
-    """Share segments out to windows.
-
-    Parameters
-    ----------
-    closed
-        Segments with `close_to`; what lies behind `close_to` is left for later.
-    meters
-        `site_id`, `meter_id`, `tenant_id`, `meter_kind`.
-
-    Returns
-    -------
-    pl.DataFrame
-        Columns of `schemas.window.WINDOW_ROWS`, sorted by site, meter and window.
-    """
-    start = pl.col("window_start")
-    end = pl.min_horizontal("next_ts", "close_to")
-    begins = pl.max_horizontal("ts", start)
-    ends = pl.min_horizontal("clipped_ts", start + WINDOW_MS)
-    known = pl.col("import_e").is_not_null() | pl.col("export_e").is_not_null()
-    parts = (
-        closed.filter(known)
-        .with_columns(clipped_ts=end)
-        .with_columns(
-            window_start=pl.int_ranges(pl.col("ts") // WINDOW_MS * WINDOW_MS, pl.col("clipped_ts"), WINDOW_MS)
-        )
-        .explode("window_start")
-        .with_columns(part=ends - begins, begins=begins, ends=ends)
-    )
-
-    def power_at(moment: pl.Expr) -> pl.Expr:
-        share = (moment - pl.col("ts")) / pl.col("dt")
-        return register_at(pl.col("power_kw"), pl.col("next_power_kw"), share)
-
-    begins_kw, ends_kw, part = power_at(pl.col("begins")), power_at(pl.col("ends")), pl.col("part")
-    # Said of the part and not of its segment, so that it makes no difference where earlier windows cut it.
-    delivers = pl.min_horizontal(begins_kw, ends_kw) < 0
-    delivered = pl.when(delivers).then(drawn_kwh(-begins_kw, -ends_kw, part))
-
-    def evenly(energy: str) -> pl.Expr:
-        return share_of_energy(pl.col(energy), part, pl.col("dt"))
-
-    quality = (
-        pl.when((pl.col("gap") & ~pl.col("by_power")).any())
-        .then(pl.lit(Quality.ESTIMATED.value))
-        .when(pl.col("part").sum() < WINDOW_MS)
-        .then(pl.lit(Quality.PARTIAL.value))
-        .otherwise(pl.lit(Quality.MEASURED.value))
-    )
-    summed = (
-        parts.with_columns(
-            import_part=pl.when("by_power").then(drawn_kwh(begins_kw, ends_kw, part)).otherwise(evenly("import_e")),
-            export_part=pl.when("by_power").then(delivered).otherwise(evenly("export_e")),
-        )
-        .group_by(*METER, "window_start", maintain_order=True)
-        .agg(
-            import_kwh=_sum_or_null("import_part"),
-            export_kwh=_sum_or_null("export_part"),
-            covered_s=pl.col("part").sum() / 1000,
-            quality=quality,
-            raw_partition=pl.col("next_raw_partition").first(),
-            raw_offset_first=pl.min_horizontal(pl.col("raw_offset").min(), pl.col("next_raw_offset").min()),
-            raw_offset_last=pl.max_horizontal(pl.col("raw_offset").max(), pl.col("next_raw_offset").max()),
-        )
-    )
-    return summed.join(
-        meters.select(*METER, "tenant_id", "meter_kind"), on=METER, how="left", maintain_order="left"
-    ).select(
-        "tenant_id",
-        *METER,
-        "meter_kind",
-        pl.col("window_start").cast(TIMESTAMP),
-        pl.lit(WINDOW_S, pl.Int32).alias("window_s"),
-        "import_kwh",
-        "export_kwh",
-        "covered_s",
-        "quality",
-        pl.lit(0, pl.Int32).alias("revision"),
-        "raw_partition",
-        "raw_offset_first",
-        "raw_offset_last",
-    )
+def _windows(due: _Segments, meters: Ints, known: Meters) -> tuple[pl.DataFrame, Ints]:
+    """Share segments out to windows; return these and the meter of each."""
+    used = np.flatnonzero(~(np.isnan(due.import_e) & np.isnan(due.export_e)))
+    end = np.minimum(due.b["ts"], due.close_to)[used]
+    first = due.a["ts"][used] // WINDOW_MS
+    pieces = -(-end // WINDOW_MS) - first
+    # From here on one row per part: what one window has of one segment.
+    of = np.repeat(used, pieces)
+    start = ranges(first, pieces) * WINDOW_MS
+    a_ts, dt = due.a["ts"][of], due.dt[of]
+    begins = np.maximum(a_ts, start)
+    ends = np.minimum(np.repeat(end, pieces), start + WINDOW_MS)
+    part = (ends - begins).astype(np.float64)
+    import_part = share_of_energy(due.import_e[of], part, dt)
+    export_part = share_of_energy(due.export_e[of], part, dt)
+    by_power = due.by_power[of]
+    if by_power.any():
+        a_kw, b_kw = due.a["power_kw"][of], due.b["power_kw"][of]
+        begins_kw = register_at(a_kw, b_kw, (begins - a_ts) / dt)
+        ends_kw = register_at(a_kw, b_kw, (ends - a_ts) / dt)
+        # Said of the part and not of its segment, so that it makes no difference where earlier windows cut it.
+        delivers = np.minimum(begins_kw, ends_kw) < 0
+        delivered = np.where(delivers, drawn_kwh(-begins_kw, -ends_kw, part), np.nan)
+        import_part = np.where(by_power, drawn_kwh(begins_kw, ends_kw, part), import_part)
+        export_part = np.where(by_power, delivered, export_part)
+    # Parts of a window lie side by side, because segments are in order of time.
+    if not len(of):
+        return pl.DataFrame(schema=WINDOW_ROWS), meters[:0]
+    place = due.place[of]
+    firsts = np.flatnonzero(np.append(True, (place[1:] != place[:-1]) | (start[1:] != start[:-1])))
+    metered = meters[place[firsts]]
+    covered_ms = np.add.reduceat(part, firsts)
+    guessed = np.logical_or.reduceat((due.gap & ~due.by_power)[of], firsts)
+    quality = np.where(guessed, _ESTIMATED, np.where(covered_ms < WINDOW_MS, _PARTIAL, _MEASURED))
+    a_offset, b_offset = due.a["raw_offset"][of], due.b["raw_offset"][of]
+    columns: dict[str, pl.Series] = {
+        **known.named(metered),
+        "window_start": pl.Series(start[firsts]).cast(TIMESTAMP),
+        "window_s": pl.repeat(WINDOW_S, len(firsts), dtype=pl.Int32, eager=True),
+        "import_kwh": _summed(import_part, firsts),
+        "export_kwh": _summed(export_part, firsts),
+        "covered_s": pl.Series(covered_ms / 1000),
+        "quality": _QUALITIES.gather(pl.Series(quality)),
+        "revision": pl.repeat(0, len(firsts), dtype=pl.Int32, eager=True),
+        "raw_partition": pl.Series(due.b["raw_partition"][of[firsts]].astype(np.int32)),
+        "raw_offset_first": pl.Series(np.minimum.reduceat(np.minimum(a_offset, b_offset), firsts)),
+        "raw_offset_last": pl.Series(np.maximum.reduceat(np.maximum(a_offset, b_offset), firsts)),
+    }
+    return pl.DataFrame({name: columns[name] for name in WINDOW_ROWS}), metered
 
 
-def remaining(points: pl.DataFrame, whole: pl.DataFrame, straddling: pl.DataFrame) -> pl.DataFrame:
-    """Keep what later windows need: the points behind `close_to`, and an anchor at it.
-
-    Parameters
-    ----------
-    points
-        Points of meters that close, with `close_to`, as they were read.
-    whole
-        The same without holes (`points.filled`).
-    straddling
-        Their segments with `close_to` inside (`ts` < `close_to` < `next_ts`).
-    """
-    share = (pl.col("close_to") - pl.col("ts")) / pl.col("dt")
-
-    def between(name: str) -> pl.Expr:
-        return register_at(pl.col(name), pl.col(f"next_{name}"), share)
-
-    unknown = pl.col("back")
-    anchors = straddling.select(
-        *METER,
-        ts=pl.col("close_to"),
-        import_kwh=pl.when(unknown).then(None).otherwise(between("import_kwh")),
-        export_kwh=pl.when(unknown).then(None).otherwise(between("export_kwh")),
-        power_kw=pl.when(pl.col("gap")).then(None).otherwise(between("power_kw")),
-        since=pl.col("since"),
-        anchored=pl.lit(True),
-        arrived_at=pl.col("arrived_at"),
-        raw_partition=pl.col("raw_partition"),
-        raw_offset=pl.col("raw_offset"),
-    )
-    at_end = whole.filter(pl.col("ts") == pl.col("close_to")).with_columns(anchored=pl.lit(True))
-    behind = points.filter(pl.col("ts") > pl.col("close_to"))
-    return pl.concat([anchors.select(*POINTS), at_end.select(*POINTS), behind.select(*POINTS)])
+def _keep(points: Points, meters: Ints, rows: Rows, due: _Segments, close_to: Ints) -> None:
+    """Keep what later windows need: the points behind `close_to`, and an anchor at it."""
+    place = np.repeat(np.arange(len(meters)), points.shelves.count[meters])
+    last = np.flatnonzero(np.append(due.place[1:] != due.place[:-1], True))
+    # The segment each meter's `close_to` is in: at its end there is a point, or an anchor is put between.
+    a, b = due.a.take(last), due.b.take(last)
+    straddles = b["ts"] > close_to
+    share = (close_to - a["ts"]) / due.dt[last]
+    anchors = b.copy()
+    cut = np.flatnonzero(straddles)
+    assign(anchors, cut, a.take(cut))
+    anchors["ts"] = close_to
+    unknown = {"import_kwh": due.back[last], "export_kwh": due.back[last], "power_kw": due.gap[last]}
+    for measure, is_unknown in unknown.items():
+        between = np.where(is_unknown, np.nan, register_at(a[measure], b[measure], share))
+        anchors[measure] = np.where(straddles, between, b[measure])
+    behind = np.flatnonzero(rows["ts"] > close_to[place])
+    left = np.bincount(place[behind], minlength=len(meters)) + 1
+    kept = np.empty(int(left.sum()), rows.dtype)
+    at = starts_of(left)
+    assign(kept, at, anchors)
+    assign(kept, ranges(at + 1, left - 1), rows.take(behind))
+    points.replace(meters, left, kept, close_to, np.where(straddles, due.since[last], close_to))
 
 
-def _sum_or_null(name: str) -> pl.Expr:
-    """Sum of a group, null (not 0) where nothing is known."""
-    return pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).otherwise(None)
+def _summed(parts: Floats, firsts: Ints) -> pl.Series:
+    """Sum of each window, null (not 0) where nothing is known."""
+    unknown = np.isnan(parts)
+    if not unknown.any():
+        return pl.Series(np.add.reduceat(parts, firsts))
+    sums = np.add.reduceat(np.where(unknown, 0.0, parts), firsts)
+    sums[np.logical_and.reduceat(unknown, firsts)] = np.nan
+    return pl.Series(sums, nan_to_null=True)

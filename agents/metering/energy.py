@@ -2,9 +2,11 @@
 
 from typing import TypeVar
 
-import polars as pl
+import numpy as np
 
-Quantity = TypeVar("Quantity", float, pl.Expr)
+from agents.metering.ragged import Floats
+
+Quantity = TypeVar("Quantity", float, Floats)
 
 MS_PER_HOUR = 3_600_000
 
@@ -78,7 +80,7 @@ def trapezoid_kwh(first_kw: Quantity, last_kw: Quantity, duration_ms: Quantity) 
     return (first_kw + last_kw) / 2 * duration_ms / MS_PER_HOUR
 
 
-def drawn_kwh(first_kw: pl.Expr, last_kw: pl.Expr, duration_ms: pl.Expr) -> pl.Expr:
+def drawn_kwh(first_kw: Floats, last_kw: Floats, duration_ms: Floats) -> Floats:
     """Energy drawn between two samples of power that may change its direction: what lies above zero, exactly.
 
     Cut anywhere, the parts add up to the whole. What was delivered is `drawn_kwh` of the negated samples.
@@ -92,18 +94,19 @@ def drawn_kwh(first_kw: pl.Expr, last_kw: pl.Expr, duration_ms: pl.Expr) -> pl.E
 
     Returns
     -------
-    pl.Expr
-        Energy, not negative. [kWh]
+    Floats
+        Energy, not negative; NaN where a sample is. [kWh]
 
     Examples
     --------
-    >>> four_minutes = pl.lit(240_000)
-    >>> pl.select(a=drawn_kwh(pl.lit(10.0), pl.lit(20.0), four_minutes)).item()
+    >>> four_minutes = np.array([240_000.0])
+    >>> drawn_kwh(np.array([10.0]), np.array([20.0]), four_minutes).item()
     1.0
-    >>> pl.select(a=drawn_kwh(pl.lit(-30.0), pl.lit(30.0), four_minutes)).item()  # two minutes, a mean of 15 kW
+    >>> drawn_kwh(np.array([-30.0]), np.array([30.0]), four_minutes).item()  # two minutes, a mean of 15 kW
     0.5
     """
-    turns = (first_kw * last_kw) < 0
-    top_kw = pl.max_horizontal(first_kw, last_kw)
-    above = top_kw * top_kw / (2 * (last_kw - first_kw).abs()) * duration_ms / MS_PER_HOUR
-    return pl.when(turns).then(above).otherwise(trapezoid_kwh(first_kw, last_kw, duration_ms).clip(lower_bound=0))
+    turns = first_kw * last_kw < 0
+    top_kw = np.maximum(first_kw, last_kw)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        above = top_kw * top_kw / (2 * np.abs(last_kw - first_kw)) * duration_ms / MS_PER_HOUR
+    return np.where(turns, above, np.maximum(trapezoid_kwh(first_kw, last_kw, duration_ms), 0.0))

@@ -6,31 +6,24 @@ Rejects  late, register_decreased, unknown_meter
 State    per site: its record, and the readings its open windows are made of
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+import numpy as np
 import polars as pl
 
-from agents.metering import closing, points
-from agents.metering.energy import MS_PER_HOUR, drawn_kwh
-from agents.metering.points import METER
-from agents.metering.state import from_bytes, to_bytes
+from agents.metering.closing import close
+from agents.metering.live import live
+from agents.metering.meters import Meters, Move
+from agents.metering.points import MEASURES, Points, rescaled, sorted_by_moment
+from agents.metering.ragged import Floats, Ints, Rows, runs, starts_of
+from agents.metering.shelves import POINT
+from agents.metering.state import Head, SiteState
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
-from schemas.reading import TIMESTAMP
 from schemas.rejection import Reason
 from schemas.topics import ENERGY
-from schemas.window import LIVE_ROWS
 
-# A pause longer than this many usual intervals is a gap: its energy is known in total but not in time.
-GAP_INTERVALS = 3
-
-_METERS = {
-    "site_id": pl.String(),
-    "meter_id": pl.String(),
-    "tenant_id": pl.String(),
-    "meter_kind": pl.String(),
-    "multiplier": pl.Float64(),
-    "max_gap_ms": pl.Int64(),
-}
+_NO_METERS = np.zeros(0, np.int64)
+_NO_POINTS = np.empty(0, POINT)
 
 
 class Metering:
@@ -46,12 +39,10 @@ class Metering:
 
     def __init__(self, lateness_s: int, *, live: bool = True) -> None:
         self._says_live = live
-        self._lateness_ms = lateness_s * 1000
-        self._records: dict[str, SiteRecord] = {}
-        self._meters: pl.DataFrame | None = pl.DataFrame(schema=_METERS)
-        self._points = points.EMPTY
-        self._fresh: list[pl.DataFrame] = []
-        self._due_at: int | None = None  # earliest tick at which a window can close without new readings
+        self._heads: dict[str, Head] = {}
+        self._known = Meters()
+        self._points = Points(lateness_s * 1000)
+        self._fresh: list[tuple[Ints, Rows]] = []  # since the last tick: number of the meter, reading
         self._changed: set[str] = set()
 
     def step(self, message: Message) -> Outcome:
@@ -64,164 +55,207 @@ class Metering:
             return self._tick(message.arrived_at)
         raise ValueError(f"metering takes readings, site records and ticks, not {message.kind}")
 
+    @property
+    def nbytes(self) -> int:
+        """Memory the points take. [bytes]."""
+        return self._points.nbytes
+
     def changed(self) -> Iterable[str]:
         """Return the sites to snapshot."""
         return self._changed
 
     def due_at(self) -> int | None:
         """Return the earliest tick that closes a window although nothing came since the last; None for never."""
-        return self._due_at
+        return self._points.next_due
 
-    def snapshot(self) -> Mapping[str, bytes]:
-        """Return the state of the changed sites; readings taken since the last tick are in it as they came."""
-        changed = sorted(site for site in self._changed if site in self._records)
-        settled = _by_site(self._points, changed)
-        fresh = _by_site(pl.concat([points.EMPTY, *self._fresh]), changed)
-        self._changed.clear()
-        return {
-            site: to_bytes(self._records[site], settled.get(site, points.EMPTY), fresh.get(site, points.EMPTY))
-            for site in changed
-        }
+    def snapshot(self, sites: Collection[str] | None = None) -> Mapping[str, bytes]:
+        """Return the state of sites; readings taken since the last tick are in it as they came."""
+        changed = sorted(self._changed if sites is None else sites)
+        self._changed.difference_update(changed)
+        by_site = [self._known.of_site(site) for site in changed]
+        sizes = np.array([len(meters) for meters in by_site], np.int64)
+        meters = np.concatenate([_NO_METERS, *by_site])
+        counts = self._points.shelves.count[meters]
+        anchors = self._points.closed_until[meters], self._points.anchor_since[meters]
+        rows = self._points.shelves.read(meters)
+        cuts = starts_of(sizes)
+        of_site = np.add.reduceat(np.append(counts, 0), cuts) if len(sizes) else sizes
+        row_cuts = starts_of(of_site)
+        fresh_meters, fresh = self._all_fresh()
+        fresh_sites = self._known.config(fresh_meters)["site"]
+        fresh_order = np.argsort(fresh_sites, kind="stable")
+        fresh_sites = fresh_sites[fresh_order]
+        packed = {}
+        for site, first, size, row, height in zip(changed, cuts, sizes, row_cuts, of_site, strict=True):
+            mine = slice(first, first + size)
+            number = self._known.config(meters[first : first + 1])["site"][0]
+            own = fresh_order[slice(*np.searchsorted(fresh_sites, [number, number + 1]))]
+            packed[site] = SiteState(
+                self._heads[site],
+                counts[mine],
+                anchors[0][mine],
+                anchors[1][mine],
+                rows[row : row + height],
+                fresh_meters[own] - meters[first],
+                fresh[own],
+            ).to_bytes()
+        return packed
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
         """Take over these sites."""
-        others = ~pl.col("site_id").is_in(list(snapshots))
-        settled = [self._points.filter(others)]
-        self._fresh = [rows.filter(others) for rows in self._fresh]
-        for site, packed in snapshots.items():
-            self._records[site], rows, fresh = from_bytes(packed)
-            settled.append(rows)
-            if not fresh.is_empty():
-                self._fresh.append(fresh)
-        self._points = pl.concat(settled).sort(*METER, "ts")
-        self._meters = None
-        self._due_at = closing.next_due(self._points, self._lateness_ms)
+        states = [(site, SiteState.from_bytes(packed)) for site, packed in snapshots.items()]
+        for site, _ in states:
+            self._forget(self._known.of_site(site))
+        sites = []
+        for site, state in states:
+            self._heads[site] = state.head
+            self._known.configure(site, state.head.tenant_id, state.head.meters)
+            sites.append(self._known.of_site(site))
+        meters = np.concatenate([_NO_METERS, *sites])
+        self._points.welcome(meters, self._known.config(meters)["interval_ms"])
+        self._points.replace(
+            meters,
+            *(
+                np.concatenate([empty, *parts])
+                for empty, parts in (
+                    (_NO_METERS, [state.counts for _, state in states]),
+                    (_NO_POINTS, [state.rows for _, state in states]),
+                    (_NO_METERS, [state.closed_until for _, state in states]),
+                    (_NO_METERS, [state.anchor_since for _, state in states]),
+                )
+            ),
+        )
+        self._fresh.extend(
+            (mine[state.fresh_places], state.fresh)
+            for mine, (_, state) in zip(sites, states, strict=True)
+            if len(state.fresh)
+        )
 
     def _configure(self, record: SiteRecord) -> Outcome:
-        held = self._records.get(record.site.id)
+        site = record.site
+        held = self._heads.get(site.id)
         if held is not None and held.revision >= record.revision:
             return NOTHING
-        if held is not None:
-            self._points = points.reconfigured(self._points, held.site, record.site)
-            self._fresh = [points.reconfigured(rows, held.site, record.site) for rows in self._fresh]
-        self._records[record.site.id] = record
-        self._meters = None
-        self._changed.add(record.site.id)
+        head = self._heads[site.id] = Head.of(record)
+        move = self._known.configure(site.id, head.tenant_id, head.meters)
+        self._points.welcome(move.after, self._known.config(move.after)["interval_ms"])
+        renumbered = not np.array_equal(move.before, move.after)
+        if held is not None and (renumbered or (move.ratio != 1.0).any()):
+            self._fresh = [_moved(meters, rows, move) for meters, rows in self._fresh]
+            self._points.rescale(move.kept_from, move.kept_to, move.ratio)
+            if renumbered:
+                self._points.forget(move.before)
+        self._changed.add(site.id)
         return Outcome([Output(ENERGY, Kind.SITE, record=record)])
 
     def _take(self, rows: pl.DataFrame, arrived_at: int) -> Outcome:
-        meters = self._known_meters()
-        taken = points.from_readings(rows, meters, arrived_at)
-        self._fresh.append(taken)
-        self._changed.update(taken["site_id"].unique().to_list())
-        if taken.height == rows.height:
-            return NOTHING
-        unknown = rows.join(meters, on=METER, how="anti", maintain_order="left")
-        return Outcome(rejected=unknown.with_columns(reason=pl.lit(Reason.UNKNOWN_METER.value)))
+        meters = self._known.find(rows["site_id"], rows["meter_id"])
+        unknown = None
+        if (meters < 0).any():
+            known = pl.Series(meters >= 0)
+            unknown = rows.filter(~known).with_columns(reason=pl.lit(Reason.UNKNOWN_METER.value))
+            rows, meters = rows.filter(known), meters[meters >= 0]
+        self._fresh.append((meters, _as_points(rows, self._known.config(meters)["multiplier"], arrived_at)))
+        self._changed.update(self._known.sites_of(meters))
+        return NOTHING if unknown is None else Outcome(rejected=unknown)
 
     def _tick(self, arrived_at: int) -> Outcome:
-        touched = pl.concat([f.select(METER) for f in self._fresh]).unique() if self._fresh else None
-        rejected = [self._fold()]
+        touched, late = self._fold()
+        closing = self._points.closable(touched, arrived_at)
+        if not len(touched) and not len(closing):
+            return Outcome([Output(ENERGY, Kind.TICK)])
         outputs: list[Output] = []
-        if touched is not None or (self._due_at is not None and arrived_at >= self._due_at):
-            closed, back = self._close(arrived_at)
-            rejected.append(back)
-            if not closed.is_empty():
-                outputs.append(Output(ENERGY, Kind.WINDOWS, closed))
-            moved = [closed.select(METER)] if touched is None else [closed.select(METER), touched]
-            if self._says_live and not (live := self._live(pl.concat(moved).unique())).is_empty():
-                outputs.append(Output(ENERGY, Kind.LIVE, live))
+        rejected = [late]
+        moved = touched
+        if len(closing):
+            closing = self._in_order(closing)
+            closed = close(self._points, self._known, closing, arrived_at)
+            self._points.closed(arrived_at)
+            self._changed.update(self._known.sites_of(closing))
+            rejected.append(self._rejected(closed.back_meters, closed.back, Reason.REGISTER_DECREASED))
+            moved = self._in_order(np.union1d(touched, closed.metered))
+            if not closed.windows.is_empty():
+                outputs.append(Output(ENERGY, Kind.WINDOWS, closed.windows))
+        if self._says_live and not (moving := live(self._points, self._known, moved)).is_empty():
+            outputs.append(Output(ENERGY, Kind.LIVE, moving))
         outputs.append(Output(ENERGY, Kind.TICK))
-        refused = [rows for rows in rejected if not rows.is_empty()]
+        refused = [rows for rows in rejected if rows is not None]
         return Outcome(outputs, pl.concat(refused) if refused else None)
 
-    def _fold(self) -> pl.DataFrame:
-        """Merge what came since the last tick into the points; return what came too late."""
+    def _fold(self) -> tuple[Ints, pl.DataFrame | None]:
+        """Merge what came since the last tick into the points; return whose it was, and what came too late."""
         if not self._fresh:
-            return _as_rejected(points.EMPTY, Reason.LATE)
-        fresh, self._fresh = pl.concat(self._fresh), []
-        self._changed.update(fresh["site_id"].unique())
-        in_time, late = points.split_late(fresh, self._points)
-        self._points = points.merged(self._points, in_time)
-        return _as_rejected(late.sort(METER, maintain_order=True), Reason.LATE)
+            return _NO_METERS, None
+        arrived_meters, arrived = self._all_fresh()
+        self._fresh.clear()
+        by_moment = sorted_by_moment(self._known.order(arrived_meters), arrived["ts"])
+        meters, rows = arrived_meters[by_moment], arrived.take(by_moment)
+        touched = meters[runs(meters)[0]]
+        # Again, because a snapshot in between holds them as readings that have yet to be merged.
+        self._changed.update(self._known.sites_of(touched))
+        in_time, late = self._points.split_late(meters, rows)
+        if in_time.all():
+            self._points.add(meters, rows)
+            return touched, None
+        self._points.add(meters[in_time], rows.take(np.flatnonzero(in_time)))
+        refused = np.sort(by_moment[late])  # as they arrived ...
+        refused = refused[np.argsort(self._known.order(arrived_meters[refused]), kind="stable")]  # ... by meter
+        return touched, self._rejected(arrived_meters[refused], arrived.take(refused), Reason.LATE)
 
-    def _close(self, now: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        meters = self._known_meters()
-        bound = closing.closable(self._points, now, self._lateness_ms)
-        closing_points = self._points.join(bound, on=METER, how="inner", maintain_order="left")
-        whole = points.filled(closing_points)
-        pairs = closing.segments(whole, meters)
-        due = pairs.filter(pl.col("ts") < pl.col("close_to"))
-        closed = closing.windows(due, meters)
-        straddling = due.filter(pl.col("next_ts") > pl.col("close_to"))
-        kept = self._points.join(bound, on=METER, how="anti", maintain_order="left")
-        self._points = pl.concat([kept, closing.remaining(closing_points, whole, straddling)]).sort(*METER, "ts")
-        self._changed.update(bound["site_id"].unique().to_list())
-        self._due_at = closing.next_due(self._points, self._lateness_ms)
-        went_back = due.filter("back").select(
-            *METER,
-            ts="next_ts",
-            import_kwh="next_import_kwh",
-            export_kwh="next_export_kwh",
-            power_kw="next_power_kw",
-            raw_partition="next_raw_partition",
-            raw_offset="next_raw_offset",
-        )
-        return closed, _as_rejected(went_back, Reason.REGISTER_DECREASED)
+    def _all_fresh(self) -> tuple[Ints, Rows]:
+        if len(self._fresh) == 1:
+            return self._fresh[0]
+        meters = np.concatenate([_NO_METERS, *(meters for meters, _ in self._fresh)])
+        return meters, np.concatenate([_NO_POINTS, *(rows for _, rows in self._fresh)])
 
-    def _live(self, touched: pl.DataFrame) -> pl.DataFrame:
-        """Return the newest power of the meters that moved, and their energy after the last closed window."""
-        moved = points.filled(self._points.join(touched, on=METER, how="semi", maintain_order="left"))
-        step_ms = pl.col("ts") - pl.col("ts").shift(1)
-        step_kwh = pl.col("import_kwh") - pl.col("import_kwh").shift(1)
-        by_power = drawn_kwh(pl.col("power_kw").shift(1), pl.col("power_kw"), step_ms)
-        rows = moved.with_columns(
-            pl.when(points.SAME_AS_BEFORE & (step_kwh >= 0)).then(step_kwh).alias("by_register"),
-            pl.when(points.SAME_AS_BEFORE).then(by_power).alias("by_power"),
-            step_ms.alias("step_ms"),
-        ).group_by(METER, maintain_order=True)
-        mean_kw = pl.col("by_register").last() * MS_PER_HOUR / pl.col("step_ms").last()
-        live = rows.agg(
-            ts=pl.col("ts").last(),
-            power_kw=pl.coalesce(pl.col("power_kw").last(), mean_kw),
-            open_import_kwh=pl.when(pl.col("import_kwh").is_not_null().any())
-            .then(pl.col("by_register").sum())
-            .when(pl.col("power_kw").is_not_null().any())
-            .then(pl.col("by_power").sum()),
-        )
-        known = self._known_meters().select(*METER, "tenant_id", "meter_kind")
-        return (
-            live.join(known, on=METER, how="left", maintain_order="left")
-            .with_columns(pl.col("ts").cast(TIMESTAMP))
-            .select(*LIVE_ROWS)
+    def _in_order(self, meters: Ints) -> Ints:
+        return meters[np.argsort(self._known.order(meters))]
+
+    def _rejected(self, meters: Ints, rows: Rows, reason: Reason) -> pl.DataFrame | None:
+        if not len(meters):
+            return None
+        names = self._known.named(meters)
+        return pl.DataFrame(
+            {
+                "site_id": names["site_id"],
+                "meter_id": names["meter_id"],
+                "ts": rows["ts"].copy(),
+                **{name: pl.Series(rows[name].copy(), nan_to_null=True) for name in MEASURES},
+                "raw_partition": rows["raw_partition"].astype(np.int32),
+                "raw_offset": rows["raw_offset"].copy(),
+                "reason": pl.repeat(reason.value, len(meters), eager=True),
+            }
         )
 
-    def _known_meters(self) -> pl.DataFrame:
-        if self._meters is None:
-            self._meters = pl.DataFrame(
-                [
-                    (
-                        record.site.id,
-                        meter.id,
-                        record.site.tenant,
-                        meter.kind.value,
-                        meter.multiplier,
-                        GAP_INTERVALS * meter.interval_s * 1000,
-                    )
-                    for record in self._records.values()
-                    for meter in record.site.meters
-                ],
-                schema=_METERS,
-                orient="row",
-            )
-        return self._meters
+    def _forget(self, meters: Ints) -> None:
+        """Drop everything about meters, also what came after the last tick."""
+        self._points.forget(meters)
+        self._fresh = [
+            (theirs[others], rows[others]) for theirs, rows in self._fresh for others in [~np.isin(theirs, meters)]
+        ]
 
 
-def _by_site(rows: pl.DataFrame, sites: list[str]) -> dict[str, pl.DataFrame]:
-    mine = rows.filter(pl.col("site_id").is_in(sites))
-    return {str(key[0]): own for key, own in mine.partition_by("site_id", as_dict=True).items()}
+def _as_points(rows: pl.DataFrame, multiplier: Floats, arrived_at: int) -> Rows:
+    """Turn readings of telemetry.v1 into points: the meter's multiplier applied, arrival added."""
+    points = np.empty(rows.height, POINT)
+    points["ts"] = rows["ts"].dt.epoch("ms").to_numpy()
+    for measure in MEASURES:
+        points[measure] = rows[measure].to_numpy() * multiplier
+    points["arrived_at"] = arrived_at
+    points["raw_partition"] = rows["raw_partition"].to_numpy()
+    points["raw_offset"] = rows["raw_offset"].to_numpy()
+    return points
 
 
-def _as_rejected(rows: pl.DataFrame, reason: Reason) -> pl.DataFrame:
-    columns = [*METER, "ts", "import_kwh", "export_kwh", "power_kw", "raw_partition", "raw_offset"]
-    return rows.select(columns).with_columns(reason=pl.lit(reason.value))
+def _moved(meters: Ints, rows: Rows, move: Move) -> tuple[Ints, Rows]:
+    """Fit readings that wait for a tick to a site's new record; those of meters that are gone are dropped."""
+    if not len(meters):
+        return meters, rows
+    # By number of the meter, for all there are: its new number, -1 for none, and what to multiply with.
+    to = np.arange(max(meters.max(), move.before.max()) + 1)
+    ratio = np.ones(len(to))
+    to[move.before] = -1
+    to[move.kept_from] = move.kept_to
+    ratio[move.kept_from] = move.ratio
+    stays = to[meters] >= 0
+    return to[meters[stays]], rescaled(rows[stays], ratio[meters[stays]])

@@ -8,7 +8,8 @@ No Faust and no Kafka here, so that the delivery rule can be tested by itself. T
 * a checkpoint is taken behind a tick that was applied: what agents took after their last tick must not meet an older
   tick, and a site whose snapshot is ahead meets some;
 * a checkpoint opens by restating where the last one ended, then writes the sites, then where it ends itself. A process
-  that dies in the middle, or wakes up after it was replaced, can so never leave a stamp that is ahead of its sites.
+  that dies in the middle, or wakes up after it was replaced, can so never leave a stamp that is ahead of its sites;
+* a checkpoint may leave changed sites for later ones. It then ends where the first change began that is not written.
 """
 
 import json
@@ -16,6 +17,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 
 import polars as pl
 
@@ -70,11 +72,14 @@ class Lane:
     accounted: int = 0
     tally: Tally = field(default_factory=Tally)
     arrived_at: int = 0
+    restart_offset: int = 0  # where a successor would begin: all before it is in snapshots
     _last_closing: bytes = b""
+    _behind: dict[str, int] = field(default_factory=dict)  # changed site -> offset its snapshot is complete up to
+    _endings: dict[int, bytes] = field(default_factory=dict)  # next offset -> what the partition's entry said there
 
     def __post_init__(self) -> None:
         """Remember what an empty log says."""
-        self._last_closing = self._closing()
+        self._begin()
 
     @classmethod
     def restored(
@@ -105,12 +110,19 @@ class Lane:
         states = {**inherited, **{key: packed[_STAMP.size :] for key, packed in sites.items()}}
         if states:
             agent.restore(states)
-        lane._last_closing = lane._closing()
+        lane._begin()
         return lane
 
     def begin_at(self, offset: int) -> None:
         """Begin with this offset, where no checkpoint says with which."""
         self.next_offset = self.accounted = offset
+        self._begin()
+
+    def _begin(self) -> None:
+        """Remember what a checkpoint would have said here: all before it is in the snapshots, or gone."""
+        self.restart_offset = self.next_offset
+        self._last_closing = self._closing()
+        self._endings = {self.next_offset: self._last_closing}
 
     @property
     def ends_like_a_checkpoint(self) -> bool:
@@ -158,15 +170,30 @@ class Lane:
         self.tally.follow(outcome)
         return message, outcome
 
-    def checkpoint(self) -> Iterator[tuple[str, bytes]]:
-        """Yield what a checkpoint writes, in this order; nothing when it is not time for one (a repeated tick)."""
+    def checkpoint(self, at_most: int | None = None) -> Iterator[tuple[str, bytes]]:
+        """Yield what a checkpoint writes, in this order; nothing when it is not time for one (a repeated tick).
+
+        Parameters
+        ----------
+        at_most
+            Sites to write; those that have waited longest come first, the others are left for later checkpoints.
+        """
         if not self.settled:
             return
-        stamp = _STAMP.pack(self.next_offset - 1)
+        last = max(self._endings)
+        for site in sorted(self.agent.changed()):
+            self._behind.setdefault(site, last)
+        self._endings[self.next_offset] = self._closing()
         yield self.meta_key, self._last_closing
-        for site, packed in self.agent.snapshot().items():
-            yield site, stamp + packed
-        self._last_closing = self._closing()
+        chosen = list(islice(self._behind, at_most))
+        for site, packed in self.agent.snapshot(chosen).items():
+            # A site that is ahead has what it has, whatever is applied to others meanwhile.
+            yield site, _STAMP.pack(max(self.next_offset - 1, self.stamps.get(site, -1))) + packed
+        for site in chosen:
+            del self._behind[site]
+        self.restart_offset = min(self._behind.values(), default=self.next_offset)
+        self._endings = {place: said for place, said in self._endings.items() if place >= self.restart_offset}
+        self._last_closing = self._endings[self.restart_offset]
         yield self.meta_key, self._last_closing
 
     def _closing(self) -> bytes:

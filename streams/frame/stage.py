@@ -34,6 +34,7 @@ from streams.metrics import METRICS
 
 log = logging.getLogger(__name__)
 
+_SITES_AT_ONCE = 500  # a checkpoint of thousands of sites at once would stop the event loop for too long
 _SEEK_PATIENCE_S = 2.0  # a seek takes effect only after what was fetched before it has passed
 
 
@@ -339,11 +340,14 @@ class Stage:
             await self._account(lane)
         self.pulse.check()
         written = 0
-        for key, packed in lane.checkpoint():
+        for key, packed in lane.checkpoint(None if self._last_due else _SITES_AT_ONCE):
             self.table[key.encode()] = packed
             written += 1
-        for event in self._held.pop(lane.partition, []):
-            await stream.ack(event)
+        held = self._held.pop(lane.partition, [])
+        self._held[lane.partition] = [event for event in held if event.message.offset >= lane.restart_offset]
+        for event in held:
+            if event.message.offset < lane.restart_offset:
+                await stream.ack(event)
         if self._last_due:
             self._last_due.discard(lane.partition)
             if not self._last_due:

@@ -1,12 +1,19 @@
-"""The part of pyarrow that reads what the field sends: Arrow IPC streams, and casts of columns."""
+"""The part of pyarrow that reads what the field sends: Arrow IPC streams, casts of columns, and
+compression."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from pyarrow import ipc as ipc
 from pyarrow import types as types
 
 class ArrowException(Exception): ...
 class Buffer: ...
+
+class Codec:
+    def __init__(self, compression: str, compression_level: int | None = ...) -> None: ...
+    def compress(self, buf: bytes, *, asbytes: Literal[True]) -> bytes: ...
+    def decompress(self, buf: bytes, decompressed_size: int | None = ..., *, asbytes: Literal[True]) -> bytes: ...
 
 class DataType:
     @property

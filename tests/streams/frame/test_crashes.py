@@ -77,6 +77,7 @@ class World:
     stage: StageSpec
     log: Sequence[Sent]
     checkpoint_every: int
+    at_most: int | None = None  # sites in one checkpoint
     table: dict[str, bytes] = field(default_factory=dict)
     downstream: Downstream = field(default_factory=Downstream)
 
@@ -101,7 +102,7 @@ class World:
             for one in cut:
                 self.downstream.take(one)
             if due and len(cut) == len(sent):
-                written = list(lane.checkpoint())
+                written = list(lane.checkpoint(self.at_most))
                 self.table.update(written[: life.writes] if life is not None and dies else written)
             if dies:
                 return lane, sent[len(cut) :]
@@ -119,7 +120,7 @@ class World:
                 self.downstream.take(one)
             handled += 1
             if due and handled > (life.zombie or 0):
-                self.table.update(list(zombie.checkpoint())[: life.writes])
+                self.table.update(list(zombie.checkpoint(self.at_most))[: life.writes])
                 return
 
 
@@ -164,12 +165,13 @@ def value_of(message: Message) -> bytes:
 
 @every_agent
 @settings(max_examples=15, deadline=None)
-@given(data=st.data(), lives=LIVES, checkpoint_every=st.integers(1, 4))
+@given(data=st.data(), lives=LIVES, checkpoint_every=st.integers(1, 4), at_most=st.sampled_from([None, None, 0, 1]))
 def test_crashes_and_replaced_workers_leave_no_trace(
-    stage: StageSpec, data: st.DataObject, lives: list[Life], checkpoint_every: int
+    stage: StageSpec, data: st.DataObject, lives: list[Life], checkpoint_every: int, at_most: int | None
 ) -> None:
     log = data.draw(sent_logs(stage))
-    undisturbed, disturbed = World(stage, log, checkpoint_every), World(stage, log, checkpoint_every)
+    undisturbed = World(stage, log, checkpoint_every)
+    disturbed = World(stage, log, checkpoint_every, at_most)
 
     expected = to_the_end(undisturbed, [])
     found = to_the_end(disturbed, lives)

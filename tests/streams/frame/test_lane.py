@@ -1,7 +1,7 @@
 """The delivery rule of one partition, on a small agent that shows what it was given."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import pytest
 from builders import NOON, a_site, readings
@@ -33,10 +33,10 @@ class Counting:
     def changed(self) -> Iterable[str]:
         return self._changed
 
-    def snapshot(self) -> Mapping[str, bytes]:
-        taken = {site: str(self.counts[site]).encode() for site in sorted(self._changed)}
-        self._changed.clear()
-        return taken
+    def snapshot(self, sites: Collection[str] | None = None) -> Mapping[str, bytes]:
+        chosen = sorted(self._changed if sites is None else sites)
+        self._changed.difference_update(chosen)
+        return {site: str(self.counts[site]).encode() for site in chosen}
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
         self.counts |= {site: int(packed) for site, packed in snapshots.items()}
@@ -222,6 +222,38 @@ def test_ticks_reach_the_agent_also_when_a_site_is_ahead():
     again.apply(0, *tick())
 
     assert [message.kind for message in agent.seen] == [Kind.TICK]
+
+
+def test_a_checkpoint_of_few_sites_leaves_the_others_for_later_ones_longest_waiting_first():
+    lane, _ = a_lane()
+    lane.apply(0, *batch({"site_id": "weaver"}, {"site_id": "press"}))
+    lane.apply(1, *tick())
+    first = [key for key, _ in lane.checkpoint(at_most=1)]
+    lane.apply(2, *batch({"site_id": "mill", "raw_offset": 1}))
+    lane.apply(3, *tick())
+
+    assert [first, *([key for key, _ in lane.checkpoint(at_most=1)] for _ in range(2))] == [
+        [META_KEY, "press", META_KEY],
+        [META_KEY, "weaver", META_KEY],
+        [META_KEY, "mill", META_KEY],
+    ]
+
+
+def test_a_successor_begins_before_the_first_change_that_no_checkpoint_wrote():
+    lane, _ = a_lane()
+    lane.apply(0, *batch({}, {"site_id": "weaver"}))
+    lane.apply(1, *tick())
+    kept = dict(lane.checkpoint(at_most=1))
+    lane.apply(2, *batch({"raw_offset": 1}))
+    lane.apply(3, *tick())
+    assert lane.restart_offset == 0
+    kept |= dict(lane.checkpoint(at_most=1))
+    assert lane.restart_offset == 2  # mill changed again after its snapshot
+
+    again, agent = a_lane(kept)
+    assert (again.next_offset, agent.counts) == (2, {"mill": 1, "weaver": 1})
+    again.apply(2, *batch({"raw_offset": 1}))
+    assert agent.counts == {"mill": 2, "weaver": 1}
 
 
 def test_inherited_state_is_used_where_this_log_has_none():

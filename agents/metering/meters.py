@@ -1,0 +1,234 @@
+"""The meters of a partition by number: what the registry says about them, and the way from a name to the number.
+
+The meters of a site have consecutive numbers, in the order of their ids. So state is arrays, and looking up the names
+of a batch costs what the batch is long, not how many meters there are.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from agents.metering.ragged import Floats, Ints, Rows
+from schemas.registry import MeterKind, Site
+
+# A pause longer than this many usual intervals is a gap: its energy is known in total but not in time.
+GAP_INTERVALS = 3
+
+_KINDS = [kind.value for kind in MeterKind]
+_KIND_NAMES = pl.Series(_KINDS, dtype=pl.String)
+_NO_METERS = np.zeros(0, np.int64)
+_CONFIG = np.dtype(
+    [("site", "<i8"), ("kind", "<i8"), ("multiplier", "<f8"), ("max_gap_ms", "<i8"), ("interval_ms", "<i8")]
+)
+
+
+class Described(NamedTuple):
+    """What metering needs to know of a meter."""
+
+    id: str
+    kind: str
+    multiplier: float
+    interval_s: int
+
+
+class Move(NamedTuple):
+    """What a site's new record does to the numbers of its meters."""
+
+    before: Ints  # all numbers the site had
+    after: Ints  # all numbers it has
+    kept_from: Ints  # numbers of the meters that stay, as they were ...
+    kept_to: Ints  # ... and as they are
+    ratio: Floats  # new multiplier / old multiplier of each meter that stays
+
+
+class _Place(NamedTuple):
+    number: int  # of the site
+    first: int  # number of its first meter
+    ids: tuple[str, ...]
+
+
+def described(site: Site) -> list[Described]:
+    """Return the meters of a site in the order of their ids."""
+    return sorted(Described(meter.id, meter.kind.value, meter.multiplier, meter.interval_s) for meter in site.meters)
+
+
+class Meters:
+    """Numbers and descriptions of meters."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, _Place] = {}
+        self._sites: list[str] = []
+        self._tenants: list[str] = []
+        self._names: list[str] = []
+        self._config = np.zeros(0, _CONFIG)
+        self._free: dict[int, list[int]] = {}
+        self._index: _Index | None = None
+
+    def configure(self, site_id: str, tenant_id: str, meters: Sequence[Described]) -> Move:
+        """Take over the record of a site.
+
+        Parameters
+        ----------
+        site_id, tenant_id
+            The site, and who owns it.
+        meters
+            Its meters, sorted by id.
+        """
+        ids = tuple(meter.id for meter in meters)
+        old = self._places.get(site_id)
+        before = self.of_site(site_id)
+        old_multipliers = self._config["multiplier"][before]
+        if old is None:
+            place = _Place(len(self._sites), self._range(len(ids)), ids)
+            self._sites.append(site_id)
+            self._tenants.append(tenant_id)
+        elif old.ids == ids:
+            place = old
+        else:
+            # The new range before the old one is free: what is at the old numbers has yet to be moved.
+            place = _Place(old.number, self._range(len(ids)), ids)
+            self._free.setdefault(len(old.ids), []).append(old.first)
+            self._config["site"][before] = -1
+        self._places[site_id] = place
+        self._tenants[place.number] = tenant_id
+        after = np.arange(place.first, place.first + len(ids), dtype=np.int64)
+        self._names[place.first : place.first + len(ids)] = ids
+        rows = [
+            (place.number, _KINDS.index(m.kind), m.multiplier, GAP_INTERVALS * m.interval_s * 1000, m.interval_s * 1000)
+            for m in meters
+        ]
+        self._config[place.first : place.first + len(ids)] = np.array(rows, _CONFIG)
+        self._index = None
+        if old is None:
+            return Move(before, after, _NO_METERS, _NO_METERS, np.zeros(0))
+        stays = [(a, b) for a, name in enumerate(old.ids) for b in _where(ids, name)]
+        kept = np.array(stays, np.int64).reshape(-1, 2)
+        ratio = self._config["multiplier"][after[kept[:, 1]]] / old_multipliers[kept[:, 0]]
+        return Move(before, after, before[kept[:, 0]], after[kept[:, 1]], ratio)
+
+    def of_site(self, site_id: str) -> Ints:
+        """Return the numbers of a site's meters, in the order of their ids."""
+        place = self._places.get(site_id)
+        if place is None:
+            return _NO_METERS
+        return np.arange(place.first, place.first + len(place.ids), dtype=np.int64)
+
+    def config(self, meters: Ints) -> Rows:
+        """Return `multiplier`, `max_gap_ms`, `interval_ms` and more of these meters."""
+        return self._config.take(meters)
+
+    def sites_of(self, meters: Ints) -> list[str]:
+        """Return the distinct sites these meters are at."""
+        there = np.zeros(len(self._sites), np.bool_)
+        there[self._config["site"][meters]] = True
+        return [self._sites[number] for number in np.flatnonzero(there).tolist()]
+
+    def find(self, site_ids: pl.Series, meter_ids: pl.Series) -> Ints:
+        """Return the number of each meter; -1 where there is none of this name."""
+        return self._indexed().find(site_ids, meter_ids)
+
+    def order(self, meters: Ints) -> Ints:
+        """Return numbers that sort these meters by site and meter id."""
+        order: Ints = (self._indexed().site_rank[self._config["site"][meters]] << 32) | meters
+        return order
+
+    def named(self, meters: Ints) -> dict[str, pl.Series]:
+        """Return `tenant_id`, `site_id`, `meter_id` and `meter_kind` of these meters."""
+        index, config = self._indexed(), self._config.take(meters)
+        site = pl.Series(config["site"].astype(np.int64))
+        return {
+            "tenant_id": index.tenants.gather(site),
+            "site_id": index.sites.gather(site),
+            "meter_id": index.names.gather(pl.Series(meters)),
+            "meter_kind": _KIND_NAMES.gather(pl.Series(config["kind"].astype(np.int64))),
+        }
+
+    def _range(self, size: int) -> int:
+        """Return the first of this many consecutive numbers."""
+        if self._free.get(size):
+            return self._free[size].pop()
+        first = len(self._names)
+        self._names.extend([""] * size)
+        if len(self._names) > len(self._config):
+            larger = np.zeros(2 * len(self._names), _CONFIG)
+            larger["site"] = -1
+            larger[: len(self._config)] = self._config
+            self._config = larger
+        return first
+
+    def _indexed(self) -> "_Index":
+        if self._index is None:
+            used = np.flatnonzero(self._config["site"][: len(self._names)] >= 0)
+            self._index = _Index(self._sites, self._tenants, self._names, self._config["site"], used)
+        return self._index
+
+
+class _Index:
+    """Names as columns, and their hashes in order.
+
+    Hashes are spread evenly, so their first bits say where in the sorted hashes to look.
+    """
+
+    def __init__(self, sites: list[str], tenants: list[str], names: list[str], site_of: Ints, used: Ints) -> None:
+        self.sites = pl.Series("site_id", sites, dtype=pl.String)
+        self.tenants = pl.Series(tenants, dtype=pl.String)
+        self.names = pl.Series("meter_id", names, dtype=pl.String)
+        self.site_rank = np.empty(len(sites), np.int64)
+        self.site_rank[self.sites.arg_sort().to_numpy()] = np.arange(len(sites))
+        self._site_of = site_of
+        own = [self.sites.gather(pl.Series(site_of[used])), self.names.gather(pl.Series(used))]
+        self._seed = 0
+        hashes = _hashed(own[0], own[1], self._seed)
+        while len(np.unique(hashes)) < len(hashes):  # two names must not look alike
+            self._seed += 1
+            hashes = _hashed(own[0], own[1], self._seed)
+        by_hash = np.argsort(hashes)
+        self._hashes = np.append(hashes[by_hash], np.uint64(0))
+        self._meters = np.append(used[by_hash], -1)
+        bits = max(1, len(used).bit_length())
+        self._shift = np.uint64(64 - bits)
+        heads = np.arange(1 << bits, dtype=np.uint64) << self._shift
+        self._begins = np.append(np.searchsorted(hashes[by_hash], heads), len(used)).astype(np.int64)
+
+    def find(self, site_ids: pl.Series, meter_ids: pl.Series) -> Ints:
+        hashes = _hashed(site_ids, meter_ids, self._seed)
+        head = (hashes >> self._shift).astype(np.int64)
+        at, end = self._begins.take(head), self._begins.take(head + 1)
+        found = np.full(len(hashes), -1, np.int64)
+        looking = np.flatnonzero(at < end)
+        while len(looking):
+            place = at[looking]
+            same = self._hashes.take(place) == hashes[looking]
+            hits = looking[same]
+            found[hits] = self._meters.take(place[same])
+            at[looking] += 1
+            looking = looking[~same & (place + 1 < end[looking])]
+        return self._checked(found, site_ids, meter_ids)
+
+    def _checked(self, found: Ints, site_ids: pl.Series, meter_ids: pl.Series) -> Ints:
+        """Leave out what only has the hash of a known name."""
+        hits = np.flatnonzero(found >= 0)
+        if not len(hits):
+            return found
+        whole = len(hits) == len(found)
+        meters = found[hits]
+        given = (
+            (site_ids, meter_ids) if whole else (site_ids.gather(pl.Series(hits)), meter_ids.gather(pl.Series(hits)))
+        )
+        same_meter = self.names.gather(pl.Series(meters)) == given[1]
+        same_site = self.sites.gather(pl.Series(self._site_of[meters])) == given[0]
+        alike = (same_meter & same_site).fill_null(False).to_numpy()
+        if not alike.all():
+            found[hits[~alike]] = -1
+        return found
+
+
+def _hashed(site_ids: pl.Series, meter_ids: pl.Series, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
+    frame = pl.DataFrame([site_ids.alias("site_id"), meter_ids.alias("meter_id")])
+    return frame.hash_rows(seed).to_numpy().astype(np.uint64)
+
+
+def _where(ids: tuple[str, ...], name: str) -> list[int]:
+    return [ids.index(name)] if name in ids else []
