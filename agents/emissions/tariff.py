@@ -178,52 +178,6 @@ def tariff_calendar(
     return calendar
 
 
-def price_windows(windows: pl.DataFrame, calendar: pl.DataFrame) -> pl.DataFrame:
-    """Give every window the period and price of the interval it starts in.
-
-    Windows of 60 s lie in exactly one interval, because intervals begin and end on whole minutes.
-
-    Parameters
-    ----------
-    windows
-        Any columns, among them `window_start` (Int64, ms UTC) on whole minutes; in any order.
-    calendar
-        Rows of `CALENDAR`. With a `site_id` column, which `windows` must then have too, one per site.
-
-    Returns
-    -------
-    polars.DataFrame
-        `windows` in their order, with the columns of `PRICED`; null outside the calendar.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing, of another type, in both frames, or not on whole minutes.
-    """
-    by = "site_id" if "site_id" in calendar.columns else None
-    _require_columns(windows, {"window_start": pl.Int64()} | ({by: pl.String()} if by else {}))
-    _require_columns(calendar, CALENDAR)
-    if clash := sorted(set(windows.columns) & set(CALENDAR)):
-        raise ValueError(f"windows already have columns of the calendar: {', '.join(clash)}")
-    _require_whole_minutes(windows, "window_start")
-    _require_whole_minutes(calendar, "starts_at", "ends_at")
-    inside = pl.col("window_start") < pl.col("ends_at")
-    return (
-        windows.with_row_index("_place")
-        .sort("window_start")
-        .join_asof(
-            calendar.sort("starts_at"),
-            left_on="window_start",
-            right_on="starts_at",
-            by=by,
-            strategy="backward",
-            check_sortedness=False,  # both were sorted just now
-        )
-        .sort("_place")
-        .select(*windows.columns, *(pl.when(inside).then(name).alias(name) for name in PRICED))
-    )
-
-
 class _LocalDays:
     """What the rules of a plan say about local days, as far as anything is known about them."""
 
@@ -322,13 +276,6 @@ def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
 
 def _ms(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(milliseconds=1)
-
-
-def _require_columns(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> None:
-    for name, dtype in schema.items():
-        found = frame.schema.get(name)
-        if found != dtype:
-            raise ValueError(f"expected a column {name} of type {dtype}, found {found or 'none'}")
 
 
 def _require_whole_minutes(frame: pl.DataFrame, *names: str) -> None:

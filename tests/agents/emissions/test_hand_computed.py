@@ -1,20 +1,18 @@
 """One day of a Zhejiang large-industry site, before and after the tariff changed on 1 July 2026, by hand."""
 
 from datetime import UTC, date, datetime
-from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from builders import a_site
 
-from agents.emissions.carbon import factor_for, location_based_kg
-from agents.emissions.tariff import EnergyPrice, energy_cost_cny, price_windows, tariff_calendar
-from schemas.reference.catalogue import load_factors, load_tariffs
-
-SHANGHAI = ZoneInfo("Asia/Shanghai")
-ZHEJIANG = load_tariffs()["cn-zj-large-industry"]
+from agents.emissions.pricing import Pricing, Reference
+from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
+from schemas.registry import EnergyPrice, Tariff
 
 # The two parts of the 2026 example: floating base 0.5252 and fixed part 0.6803 - 0.5252 = 0.1551 CNY/kWh.
-PRICES = [EnergyPrice(date(2026, 1, 1), 0.5252, 0.1551)]
+PRICE = EnergyPrice(valid_from=date(2026, 1, 1), floating_base_cny_per_kwh=0.5252, fixed_part_cny_per_kwh=0.1551)
+SITE = a_site(tariff=Tariff(plan="cn-zj-large-industry", prices=(PRICE,)))
 
 # kWh drawn in each local hour 0..23 of both days; 5220 kWh in all.
 HOURLY_KWH = [
@@ -44,15 +42,10 @@ def minutes_of(day: date) -> pl.DataFrame:
 
 def bill_of(day: date) -> pl.DataFrame:
     """Energy, cost and carbon per period, as the product computes them: window by window."""
-    factor = factor_for(load_factors(), "CN-ZJ", day.year)
-    assert factor is not None
-    calendar = tariff_calendar(ZHEJIANG, PRICES, SHANGHAI, day.replace(day=1), day)
+    pricing = Pricing(Reference(load_factors(), load_tariffs(), REFERENCE_VERSION))
+    pricing.learn([SITE])
     return (
-        price_windows(minutes_of(day), calendar)
-        .with_columns(
-            cost_cny=energy_cost_cny(pl.col("import_kwh"), pl.col("price_cny_per_kwh")),
-            emitted_kg=location_based_kg(pl.col("import_kwh"), pl.lit(factor.factor_kg_per_kwh)),
-        )
+        pricing.priced(minutes_of(day).with_columns(site_id=pl.lit(SITE.id)))
         .group_by("period", "tariff_id")
         .agg(pl.col("import_kwh", "cost_cny", "emitted_kg").sum())
         .sort("period")
