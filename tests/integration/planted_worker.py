@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,8 +62,8 @@ class Planted:
     def changed(self) -> Iterable[str]:
         return self.inner.changed()
 
-    def snapshot(self) -> Mapping[str, bytes]:
-        return self.inner.snapshot()
+    def snapshot(self, sites: Collection[str] | None = None) -> Mapping[str, bytes]:
+        return self.inner.snapshot(sites)
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
         self.inner.restore(snapshots)

@@ -106,6 +106,7 @@ def test_a_planted_stall_turns_livez_red_within_a_minute_and_sigterm_still_ends_
         red_after_s = turns_red_within_s(pipeline)
         _, wrong = health(pipeline, "/livez")
     record_property("red_after_s", round(red_after_s, 1))
+    assert check in wrong, wrong
     assert says in str(wrong[check]["reason"])
     assert pipeline.metric("wattloop_health_ok", probe="livez", check=check) == 0
     code, seconds = ends_within_s(pipeline)
