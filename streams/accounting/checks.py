@@ -207,7 +207,8 @@ GROUP BY log_id, topic, partition
 """
 
 _REPLACEMENTS = """
-SELECT log_id, topic_partition AS partition, toUnixTimestamp64Milli({time}) AS at, countIf(revision > 0) AS revised,
+SELECT log_id, topic_partition AS partition, toUnixTimestamp64Milli({time}) AS at,
+    countIf(revision > 0 OR topic_offset < 0) AS revised, -- or written by a replay
     count() AS rows
 FROM {table}
 WHERE {time} BETWEEN fromUnixTimestamp64Milli({from_ms:d}, 'UTC') AND fromUnixTimestamp64Milli({until_ms:d}, 'UTC')

@@ -11,7 +11,7 @@ from schemas.reading import TIMESTAMP
 from schemas.topics import EMISSIONS, Topic
 from sinks.clickhouse.client import insert
 from sinks.clickhouse.errors import unavailable_is_named
-from sinks.clickhouse.origins import MESSAGE
+from sinks.clickhouse.origins import MESSAGE, OFFSET
 from sinks.clickhouse.rows import EMISSIONS_TABLE, READINGS_TABLE, WINDOWS_TABLE, TableSpec
 from streams.frame.codec import Origin, envelopes
 from streams.replay.engine import Produced
@@ -19,7 +19,7 @@ from streams.replay.engine import Produced
 # The only topics a replay may send to. A command would be carried out again; what agents read would be applied again.
 REPLAYABLE: tuple[Topic, ...] = (EMISSIONS,)
 
-# Rows of a replay are not on a topic; no block of the live writer covers this offset.
+# Rows of a replay are on no topic and were made from no message of one; no block of the live writer covers this offset.
 NOT_ON_A_TOPIC = -1
 
 _HELD = """
@@ -85,10 +85,10 @@ class History:
         readings = self._absent(produced)
         emissions = produced.emissions[0].with_columns(pl.col("ts").cast(TIMESTAMP))
         off_topic = {"log_id": pl.lit(produced.log_id), "topic_partition": pl.lit(produced.partition, pl.Int32())}
-        placed = pl.lit(NOT_ON_A_TOPIC, pl.Int64()).alias(MESSAGE)
+        placed = tuple(pl.lit(NOT_ON_A_TOPIC, pl.Int64()).alias(column) for column in (MESSAGE, OFFSET))
         self._insert(READINGS_TABLE, readings, number)
-        self._insert(WINDOWS_TABLE, produced.windows.with_columns(placed, **off_topic), number)
-        self._insert(EMISSIONS_TABLE, emissions.with_columns(placed, **off_topic), number)
+        self._insert(WINDOWS_TABLE, produced.windows.with_columns(*placed, **off_topic), number)
+        self._insert(EMISSIONS_TABLE, emissions.with_columns(*placed, **off_topic), number)
         return Written(readings.height, produced.windows.height, emissions.height)
 
     def _absent(self, produced: Produced) -> pl.DataFrame:
@@ -120,6 +120,8 @@ class History:
         )
         for (month,), part in stamped.partition_by("month", as_dict=True, include_key=False).items():
             insert(self.client, table.table, part, f"replay:{self.run}:{table.table}:{number}:{month}")
+        if table.rollups is not None:
+            table.rollups.renew(self.client, rows, table.time_column)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ WINDOWS = (
     "export_kwh, covered_s, quality, revision, raw_partition, raw_offset_first, "
     "raw_offset_last, log_id FROM v_energy ORDER BY ALL"
 )
+SUMS = ("energy_15min", "energy_hour", "energy_day", "emissions_15min", "emissions_hour", "emissions_day")
+HOURS = "SELECT site_id, meter_id, window_start, import_kwh, windows FROM v_energy_hour ORDER BY ALL"
+SITE_HOURS = "SELECT site_id, window_start, import_kwh, emitted_kg, cost_cny FROM v_site_hour ORDER BY ALL"
 EMISSIONS = (
     "SELECT id, tenant_id, site_id, toUnixTimestamp64Milli(ts) AS ts, import_kwh, emitted_kg, cost_cny, period, "
     "quality, meters, meters_missing, reference_version, revision FROM v_emissions ORDER BY ALL"
@@ -69,7 +72,7 @@ def run(pipeline: Pipeline, *arguments: str) -> "subprocess.CompletedProcess[str
 
 def forget(pipeline: Pipeline, *tables: str) -> None:
     """Delete the period from tables of the history."""
-    columns = {"energy_windows": "window_start"}
+    columns = dict.fromkeys(("energy_windows", *SUMS), "window_start")
     script = "import sys; from sinks.clickhouse.client import connect; c = connect(sys.argv[1]); c.command(sys.argv[2])"
     dsn = f"chdb://{pipeline.directory / 'data' / 'history'}"
     for table in tables:
@@ -85,12 +88,13 @@ def contents(directory: Path) -> dict[str, str]:
 
 def test_a_day_that_was_lost_comes_back_with_the_same_ids_and_sums(with_a_day: Pipeline) -> None:
     pipeline = with_a_day
-    before = {sql: pipeline.query(sql) for sql in (WINDOWS, EMISSIONS, READINGS)}
+    before = {sql: pipeline.query(sql) for sql in (WINDOWS, EMISSIONS, READINGS, HOURS, SITE_HOURS)}
+    assert pipeline.imbalances() == []
     in_period = before[EMISSIONS].filter(pl.col("ts").is_between(FROM_MS, TO_MS - 1))
     assert in_period.height == 3 * MINUTES
 
     for source in ("archive", "kafka"):
-        forget(pipeline, "energy_windows", "emissions", "readings")
+        forget(pipeline, "energy_windows", "emissions", "readings", *SUMS)
         assert pipeline.query(EMISSIONS).height == before[EMISSIONS].height - in_period.height
 
         done = run(pipeline, "--source", source, "--json")
@@ -107,6 +111,7 @@ def test_a_day_that_was_lost_comes_back_with_the_same_ids_and_sums(with_a_day: P
     assert again.returncode == 0, again.stderr
     for sql, rows in before.items():
         assert pipeline.query(sql).equals(rows), sql
+    assert pipeline.imbalances() == []
 
 
 def test_what_if_with_doubled_factors_doubles_the_carbon_of_each_site_and_writes_nothing(
