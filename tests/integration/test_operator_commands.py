@@ -180,4 +180,4 @@ def test_topics_of_a_former_partition_count_are_found_by_doctor(pipeline: Pipeli
 
     assert examined.returncode == 1
     assert "fail  topics" in examined.stdout
-    assert "ok    co-partitioning   8 topics have 2 partitions each" in examined.stdout
+    assert "ok    co-partitioning   9 topics have 2 partitions each" in examined.stdout
