@@ -316,14 +316,19 @@ class Worker:
         for stage in self._stages:
             await self._until(stage.reached, (stage.spec.source,), deadline)
             await stage.account_for_all()
-        stored = tuple(BY_NAME[table.topic] for table in STORED)
-        await self._until(storing.reached, tuple(topic for topic in stored if topic != ACCOUNTING), deadline)
-        await self._until(storing.reached, (ACCOUNTING,), deadline)  # storing the others is accounted for there
-        if self._archiving is not None:
-            await self._until(self._archiving.reached, (TELEMETRY,), deadline)
+        await asyncio.gather(self._drain_history(storing, deadline), self._drain_archive(deadline))
         for stage in self._stages:
             await self.thread.run(partial(save, client, stage.spec.name, self._log_id, stage.all_snapshots()))
         log.info("drained", extra={"seconds": round(time.monotonic() - started, 2)})
+
+    async def _drain_history(self, storing: Storing, deadline: float) -> None:
+        stored = tuple(BY_NAME[table.topic] for table in STORED)
+        await self._until(storing.reached, tuple(topic for topic in stored if topic != ACCOUNTING), deadline)
+        await self._until(storing.reached, (ACCOUNTING,), deadline)  # storing the others is accounted for there
+
+    async def _drain_archive(self, deadline: float) -> None:
+        if self._archiving is not None:
+            await self._until(self._archiving.reached, (TELEMETRY,), deadline)
 
     async def _until(
         self, reached: Callable[[Ends], Awaitable[bool]], topics: tuple[Topic, ...], deadline: float
