@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 MB = 1_000_000
 DAY_S = 86_400
 WATCH_S = 0.25
+RECYCLE_DRAIN_S = 180.0  # a full broker is much to read, and what is not read is lost with it
 STOP_WITHIN_S = 15.0  # for the last drain: it takes about 3 s, and longer when the machine is busy
 MAX_WORKER_RESTARTS = 3
 # Reading a full broker to its end still adds what follows from the unread part: the rest is left for that.
@@ -118,6 +119,10 @@ class Supervisor:
     def _position_path(self) -> Path:
         return self.settings.data_dir / "replay.json"
 
+    @property
+    def _drain_timeout_s(self) -> float:
+        return max(self.settings.drain_timeout_s, RECYCLE_DRAIN_S)
+
     async def _prepare(self) -> None:
         settings = self.settings
         overrides: dict[str, object] = {"data_dir": settings.data_dir.absolute()}
@@ -127,7 +132,11 @@ class Supervisor:
             # It keeps nothing, so there is nothing to wait for when it is stopped.
             self._broker = EmbeddedBroker(advertised=address, stop_within_s=0.2)
             self._kafka_url = f"kafka://{address}"
-            overrides |= {"kafka_url": self._kafka_url, "broker_forgets": True}
+            overrides |= {
+                "kafka_url": self._kafka_url,
+                "broker_forgets": True,
+                "drain_timeout_s": self._drain_timeout_s,
+            }
             if settings.archive_dir is None:
                 # What the broker forgets can be replayed from nowhere else.
                 overrides["archive_dir"] = settings.data_dir.absolute() / "archive"
@@ -217,7 +226,7 @@ class Supervisor:
         """Restart the embedded broker empty, losing nothing."""
         self._note("the broker reached its memory bound: reading it to its end, then starting it anew")
         started = time.monotonic()
-        if not await self._end_log(self.settings.drain_timeout_s + STOP_WITHIN_S):
+        if not await self._end_log(self._drain_timeout_s + STOP_WITHIN_S):
             raise WorkerFailed(f"the worker did not read the broker to its end:\n{self._worker.log_tail()}")
         self.broker_restarts += 1
         await self._start_log()
