@@ -195,10 +195,10 @@ class _Judge:
                 log_id, station, topic, partition, row[FIRST], row[LAST], check.what, float(said), float(found), by_kwh
             )
             missing = row["said"] - row["rows"]
+            if missing > 0 and check.replaced and self._was_replaced(check, row, missing, replacements):
+                continue
             if missing > 0 and self._is_in_flight(check, row):
                 self.in_flight.append(one)
-            elif missing > 0 and check.replaced and self._was_replaced(check, row, missing, replacements):
-                continue
             else:
                 self.imbalances.append(one)
 
