@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import faust
@@ -28,7 +29,6 @@ from streams.storing import HistoryThread
 from streams.topology import stages
 from streams.worker import Worker
 
-KIND, SIGN = sys.argv[1], Path(sys.argv[2])
 FOR_EVER_S = 3600.0
 
 
@@ -37,21 +37,23 @@ class Planted:
     """An agent that works until the sign is given."""
 
     inner: Agent
+    kind: str
+    sign: Path
     throwing: "asyncio.Future[None] | None" = None
 
     def step(self, message: Message) -> Outcome:
-        if SIGN.exists() and message.kind is Kind.TICK:
-            if KIND == "blocks":
+        if self.sign.exists() and message.kind is Kind.TICK:
+            if self.kind == "blocks":
                 time.sleep(FOR_EVER_S)
-            elif KIND == "masked":  # in a call that lets no signal handler of Python run
+            elif self.kind == "masked":  # in a call that lets no signal handler of Python run
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
                 signal.sigwait({signal.SIGUSR1})
-            elif KIND == "waits":
+            elif self.kind == "waits":
                 # What Faust does during a rebalance and here never undoes: its streams wait for ever.
                 event = faust.current_event()
                 assert event is not None
                 event.app.flow_control.suspend()
-            elif KIND == "crashes":
+            elif self.kind == "crashes":
                 # An error of the stream, not of the agent: Faust starts the agent anew and tells nobody.
                 agent = current_agent()
                 assert isinstance(agent, FaustAgent)
@@ -69,27 +71,28 @@ class Planted:
         self.inner.restore(snapshots)
 
 
-def planted(settings: Settings) -> tuple[StageSpec, ...]:
+def planted(settings: Settings, kind: str, sign: Path) -> tuple[StageSpec, ...]:
     first, *others = stages(settings)
-    return (replace(first, agent=lambda: Planted(first.agent())), *others)
+    return (replace(first, agent=lambda: Planted(first.agent(), kind, sign)), *others)
 
 
-async def run() -> int:
+async def run(kind: str, sign: Path) -> int:
     settings, _ = load_configuration({}, os.environ, want_registry=False)
     thread = HistoryThread()
 
     loop = asyncio.get_running_loop()
 
     def hang_the_history() -> None:
-        while not SIGN.exists():
+        while not sign.exists():
             time.sleep(0.1)
         asyncio.run_coroutine_threadsafe(thread.run(threading.Event().wait), loop)
 
-    if KIND == "history":
+    if kind == "history":
         threading.Thread(target=hang_the_history, daemon=True).start()
-    return await Worker(settings, settings.kafka_url or "", planted, thread).run()
+    return await Worker(settings, settings.kafka_url or "", partial(planted, kind=kind, sign=sign), thread).run()
 
 
 if __name__ == "__main__":
     logs.configure("info", "json")
-    sys.exit(run_loop(run()))
+    _, stall, armed_by = sys.argv
+    sys.exit(run_loop(run(stall, Path(armed_by))))
