@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import polars as pl
 
-from agents.emissions.pricing import Reference
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
+from agents.pricing.pricing import Reference
 from bench.scale import print_scale
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import psutil
 
-from agents.emissions.pricing import Reference
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
+from agents.pricing.pricing import Reference
 from schemas.flow import Agent, Kind, Message, SiteRecord
 from schemas.reading import TELEMETRY_ROWS, TIMESTAMP
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs

@@ -10,9 +10,9 @@ ingest, every agent and the history say on accounting.v1 what they made of what 
 
 from functools import partial
 
-from agents.emissions.pricing import Reference
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
+from agents.pricing.pricing import Reference
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.topics import DEAD_LETTERS, EMISSIONS, ENERGY, SITE_LIVE, TELEMETRY
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 import polars as pl
 
 from agents.emissions import minutes
-from agents.emissions.pricing import Pricing, Reference
 from agents.emissions.state import from_bytes, to_bytes
 from agents.emissions.totals import LiveMeter, SiteState
+from agents.pricing.pricing import Pricing, Reference
 from schemas.emission import EMISSION_RECORD, LIVE_RECORD
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
 from schemas.registry import MeterKind

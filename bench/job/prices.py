@@ -9,7 +9,7 @@ import sys
 
 import polars as pl
 
-from agents.emissions.pricing import Pricing, Reference
+from agents.pricing.pricing import Pricing, Reference
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.registry import Site
 

@@ -32,7 +32,7 @@ def load_regions() -> pl.DataFrame:
 def load_factors() -> pl.DataFrame:
     """Return all emission factors, the unverified ones (`checked` 0) included (`FACTOR_ROWS`). [kg/kWh].
 
-    `agents.emissions.carbon` chooses among them; a region without any factor of its own has one row of nulls.
+    `agents.pricing.carbon` chooses among them; a region without any factor of its own has one row of nulls.
 
     Raises
     ------

@@ -17,7 +17,7 @@ import polars as pl
 from aiokafka import AIOKafkaProducer
 from rich.console import Console
 
-from agents.emissions.pricing import Reference
+from agents.pricing.pricing import Reference
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.reference.problems import ReferenceDataError
 from sinks.clickhouse.client import connect

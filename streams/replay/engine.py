@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from agents.emissions.pricing import Reference
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
+from agents.pricing.pricing import Reference
 from schemas.emission import EMISSION_RECORD
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.reading import TELEMETRY_ROWS

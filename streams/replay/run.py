@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agents.emissions.pricing import Reference
+from agents.pricing.pricing import Reference
 from schemas.flow import SiteRecord
 from sinks.clickhouse.origins import MESSAGE
 from sinks.parquet.manifest import Part

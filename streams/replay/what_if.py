@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from agents.emissions.pricing import Reference
+from agents.pricing.pricing import Reference
 from schemas.reference.catalogue import load_regions
 from schemas.reference.factors import parse_factors
 from schemas.reference.tariffs import parse_tariffs

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from builders import a_site
 
-from agents.emissions.pricing import Pricing, Reference
+from agents.pricing.pricing import Pricing, Reference
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.registry import EnergyPrice, Tariff
 

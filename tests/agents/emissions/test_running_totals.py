@@ -9,8 +9,8 @@ from builders import NOON, ZHEJIANG, a_meter, a_site, fed, ms, rows_at, sent, si
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.emissions.pricing import Reference
 from agents.emissions.step import Emissions
+from agents.pricing.pricing import Reference
 from schemas.emission import LIVE_RECORD
 from schemas.flow import Kind, Message, Outcome
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs

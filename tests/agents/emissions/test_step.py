@@ -6,8 +6,8 @@ import pytest
 from builders import NOON, ZHEJIANG, a_meter, a_site, fed, ms, rows_at, sent, site_at, tick_at, windows
 
 from agents.emissions.minutes import KEEP_MS
-from agents.emissions.pricing import Reference
 from agents.emissions.step import HOLD_MS, Emissions
+from agents.pricing.pricing import Reference
 from schemas.emission import EMISSION_RECORD
 from schemas.flow import Kind, Message, Outcome
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from agents.emissions.pricing import Reference
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
+from agents.pricing.pricing import Reference
 from schemas.emission import EMISSION_RECORD
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.reading import TELEMETRY_ROWS

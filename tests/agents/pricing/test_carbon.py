@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.emissions.carbon import FACTOR_CHOICE, factor_for, factor_table, location_based_kg
+from agents.pricing.carbon import FACTOR_CHOICE, factor_for, factor_table, location_based_kg
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors
 
 FACTORS = load_factors()

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from agents.emissions.tariff import CALENDAR, PRICED
+from agents.pricing.tariff import CALENDAR, PRICED
 
 _ROOM_MINUTES = 1 << 40  # minutes since 1970 of one contract; the next one's come after them
 _MINUTE_MS = 60_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.emissions.tariff import (
+from agents.pricing.tariff import (
     CALENDAR,
     EnergyPrice,
     energy_cost_cny,

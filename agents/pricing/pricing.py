@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from agents.emissions.carbon import FACTOR_CHOICE, factor_table, location_based_kg
-from agents.emissions.price_shelf import PriceShelf
-from agents.emissions.tariff import EnergyPrice, energy_cost_cny, tariff_calendar
+from agents.pricing.carbon import FACTOR_CHOICE, factor_table, location_based_kg
+from agents.pricing.price_shelf import PriceShelf
+from agents.pricing.tariff import EnergyPrice, energy_cost_cny, tariff_calendar
 from schemas.reference.tariffs import TariffPlan
 from schemas.registry import MeterKind, Site
 

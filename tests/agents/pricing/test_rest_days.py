@@ -2,7 +2,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from agents.emissions.rest_days import (
+from agents.pricing.rest_days import (
     UnknownHolidayError,
     days_of_rule,
     days_off,

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from agents.emissions.price_shelf import PriceShelf
-from agents.emissions.tariff import PRICED, EnergyPrice, tariff_calendar
+from agents.pricing.price_shelf import PriceShelf
+from agents.pricing.tariff import PRICED, EnergyPrice, tariff_calendar
 from schemas.reference.catalogue import load_tariffs
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from agents.emissions.carbon import Quantity
-from agents.emissions.rest_days import days_of_rule, is_working_weekend
+from agents.pricing.carbon import Quantity
+from agents.pricing.rest_days import days_of_rule, is_working_weekend
 from schemas.reference.tariffs import DAY_MIN, Rule, TariffEdition, TariffPlan
 
 MINUTE_MS = 60_000
