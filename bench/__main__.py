@@ -19,7 +19,8 @@ from bench.scale import print_scale
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.registry import Meter, MeterKind, Site, Tariff
-from streams.ingest.decode import NDJSON_TYPE, RawMessage, decode
+from streams.ingest.decode import NDJSON_TYPE, decode
+from streams.ingest.poll import Poll, RawMessage
 from streams.ingest.validate import Bounds, known_meters, validate
 
 ROUNDS = 7
@@ -85,9 +86,10 @@ def ingest_rate(lines_per_message: int) -> float:
     lines = readings(0).write_ndjson().encode().splitlines() * 4
     values = [b"\n".join(lines[at : at + lines_per_message]) for at in range(0, len(lines), lines_per_message)]
     messages = [RawMessage(0, number, START_MS, b"site-000", value, NDJSON_TYPE) for number, value in enumerate(values)]
+    poll = Poll.of(messages)
     meters = known_meters([SiteRecord(site, 1) for site in sites()], 8)
     bounds = Bounds(300_000, 86_400_000)
-    return rate(len(lines), lambda: validate(decode(messages), messages, meters, bounds))
+    return rate(len(lines), lambda: validate(decode(poll), poll, meters, bounds))
 
 
 def pipeline_rates() -> tuple[float, float]:

@@ -21,7 +21,8 @@ from schemas.rejection import (
     HEADER_TIMESTAMP,
     HEADER_TOPIC,
 )
-from streams.ingest.decode import ARROW_TYPE, RawMessage, decode
+from streams.ingest.decode import decode
+from streams.ingest.poll import ARROW_TYPE, Poll, RawMessage
 
 INGEST = "ingest"
 BEGUN = "begun"
@@ -224,7 +225,7 @@ def sites_in(value: bytes, content_type: str) -> Iterator[str]:
     []
     """
     if content_type == ARROW_TYPE:
-        rows = decode([RawMessage(0, 0, 0, None, value, content_type)]).rows
+        rows = decode(Poll.of([RawMessage(0, 0, 0, None, value, content_type)])).rows
         yield from (str(site) for site in rows["site_id"].drop_nulls().unique(maintain_order=True))
         return
     for found in _SITE.findall(value):

@@ -8,34 +8,20 @@ line wherever it stands, so what is accepted never depends on how messages were 
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from schemas.reading import FIELD
 from schemas.rejection import Reason
+from streams.ingest.poll import ARROW_TYPE, Poll, RawMessage
 
-ARROW_TYPE = "application/vnd.apache.arrow.stream"
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
-
-_ARROW_MAGIC = b"\xff\xff\xff\xff"  # continuation marker every Arrow IPC stream begins with
-
-
-@dataclass(frozen=True, slots=True)
-class RawMessage:
-    """One message of the field, as read from the broker."""
-
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes
-    content_type: str = ""
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +53,12 @@ _ACCEPTED = {
 }
 
 
-def decode(messages: Sequence[RawMessage]) -> Decoded:
+def decode(poll: Poll) -> Decoded:
     """Decode a poll.
 
     Parameters
     ----------
-    messages
+    poll
         Messages in any mixture of encodings.
 
     Returns
@@ -80,33 +66,26 @@ def decode(messages: Sequence[RawMessage]) -> Decoded:
     Decoded
         Rows in the order of the messages, and what could not be decoded.
     """
-    frames: list[pl.DataFrame] = []
     refused: list[Refused] = []
-    texts: list[tuple[int, bytes]] = []
-    for number, message in enumerate(messages):
-        if message.content_type == ARROW_TYPE or message.value.startswith(_ARROW_MAGIC):
-            frame = _arrow(number, message, refused)
-            if frame is not None:
-                frames.append(frame)
-        else:
-            texts.append((number, message.value))
+    arrow = poll.arrow()
+    frames = list(_arrow([(number, poll.values[number]) for number in arrow], refused))
+    if not arrow:
+        whole = _lines_only(poll.values)
+        if whole is not None:
+            return Decoded(whole, refused)
+    in_arrow = set(arrow)
+    texts = [(number, value) for number, value in enumerate(poll.values) if number not in in_arrow]
     frames.extend(_lines(texts, refused))
     if not frames:
         return Decoded(pl.DataFrame(schema=_PLACED), refused)
-    return Decoded(pl.concat(frames).sort("message", "index"), refused)
-
-
-def content_type_of(headers: Sequence[tuple[str, bytes]]) -> str:
-    """Return the `content-type` header in lower case and without parameters; empty when there is none."""
-    for name, value in headers:
-        if name == "content-type":
-            return value.decode("ascii", "replace").split(";")[0].strip().lower()
-    return ""
+    rows = pl.concat(frames)
+    # Each encoding is in order by itself.
+    return Decoded(rows.sort("message", "index") if arrow and texts else rows, refused)
 
 
 def original_row(message: RawMessage, index: int) -> tuple[bytes, str]:
     """Return the bytes of one reading of a message, and their content type."""
-    if message.content_type == ARROW_TYPE or message.value.startswith(_ARROW_MAGIC):
+    if message.is_arrow:
         table = _table(message.value)
         body = io.BytesIO()
         with pa.ipc.new_stream(body, table.schema) as writer:
@@ -132,18 +111,43 @@ def _lines_of(value: bytes) -> tuple[bytes, ...]:
     return tuple(value.split(b"\n")) if several else (value,)
 
 
-def _arrow(number: int, message: RawMessage, refused: list[Refused]) -> pl.DataFrame | None:
-    reason = Reason.UNDECODABLE
+def _arrow(messages: list[tuple[int, bytes]], refused: list[Refused]) -> Iterator[pl.DataFrame]:
+    """Read Arrow messages; as many at once as have the same columns one after another."""
+    values = dict(messages)
+    alike: list[tuple[int, pa.Table]] = []
+    for number, value in messages:
+        try:
+            table = _table(value)
+        except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError):
+            refused.append(Refused(number, 0, value, ARROW_TYPE, Reason.UNDECODABLE))
+            continue
+        if alike and not alike[0][1].schema.equals(table.schema):
+            yield from _alike(alike, values, refused)
+            alike = []
+        alike.append((number, table))
+    if alike:
+        yield from _alike(alike, values, refused)
+
+
+def _alike(
+    alike: list[tuple[int, pa.Table]], values: Mapping[int, bytes], refused: list[Refused]
+) -> Iterator[pl.DataFrame]:
+    """Turn tables of one schema into rows; one by one where that fails, so that each is judged by itself."""
     try:
-        table = _table(message.value)
-        reason = Reason.WRONG_TYPE
+        table = alike[0][1] if len(alike) == 1 else pa.concat_tables([table for _, table in alike])
         columns = {name: _as_field(table, name, wanted) for name, wanted in FIELD.items()}
         frame = pl.DataFrame(pl.from_arrow(pa.table(columns)), schema=FIELD)
     except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError, TypeError, MemoryError):
-        refused.append(Refused(number, 0, message.value, ARROW_TYPE, reason))
-        return None
-    whose = pl.Series([number]).new_from_index(0, frame.height)
-    return _placed(frame, whose, pl.int_range(frame.height, eager=True))
+        if len(alike) > 1:
+            for one in alike:
+                yield from _alike([one], values, refused)
+        else:
+            number = alike[0][0]
+            refused.append(Refused(number, 0, values[number], ARROW_TYPE, Reason.WRONG_TYPE))
+        return
+    sizes = pl.Series([table.num_rows for _, table in alike], dtype=pl.Int64)
+    owners = pl.Series([number for number, _ in alike], dtype=pl.Int64)
+    yield _in_messages(frame, owners, pl.zeros(len(alike), pl.Int64, eager=True), sizes)
 
 
 def _as_field(table: pa.Table, name: str, wanted: pl.DataType) -> pa.ChunkedArray:
@@ -181,6 +185,19 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(parts, wanted)
 
 
+def _lines_only(values: Sequence[bytes]) -> pl.DataFrame | None:
+    """Read messages of one line each, the usual case, all at once; None where they are anything else."""
+    if any(map(bytes.isspace, values)) or not all(values):
+        return None
+    text = b"\n".join(values)
+    if text.count(b"\n") != len(values) - 1:
+        return None
+    frame = _read(text)
+    if frame is None or frame.height != len(values):
+        return None
+    return frame.with_columns(message=pl.int_range(len(values), dtype=pl.Int64), index=pl.lit(0, pl.Int64))
+
+
 def _lines(texts: list[tuple[int, bytes]], refused: list[Refused]) -> Iterator[pl.DataFrame]:
     """Read the lines of messages; halve where that fails, down to the one that is bad."""
     if not texts:
@@ -192,9 +209,7 @@ def _lines(texts: list[tuple[int, bytes]], refused: list[Refused]) -> Iterator[p
         owners = pl.Series([number for number, _ in texts], dtype=pl.Int64)
         sizes = pl.Series(counts, dtype=pl.Int64)
         first = pl.Series([_lines_before(text) for _, text in texts], dtype=pl.Int64)
-        places = pl.int_ranges(first, first + sizes, eager=True)
-        placed = pl.DataFrame({"message": owners, "index": places}).explode("index")
-        yield _placed(frame, placed["message"], placed["index"])
+        yield _in_messages(frame, owners, first, sizes)
     elif broken := [place for place, text in enumerate(stripped) if _is_broken(text)]:
         # Said at once, because a flood of garbage must not take a call of the columnar reader each.
         for place in reversed(broken):
@@ -262,6 +277,13 @@ def _why(line: bytes) -> Reason:
         return Reason.UNDECODABLE
     numbers = [value for value in found.values() if isinstance(value, float)]
     return Reason.WRONG_TYPE if all(math.isfinite(number) for number in numbers) else Reason.NOT_FINITE
+
+
+def _in_messages(frame: pl.DataFrame, numbers: pl.Series, first: pl.Series, sizes: pl.Series) -> pl.DataFrame:
+    """Say of rows in which message they are, and where in it."""
+    sizes_of, begins = sizes.to_numpy(), np.concatenate(([0], sizes.cum_sum().to_numpy()[:-1]))
+    index = np.arange(frame.height) - np.repeat(begins - first.to_numpy(), sizes_of)
+    return _placed(frame, pl.Series(np.repeat(numbers.to_numpy(), sizes_of)), pl.Series(index))
 
 
 def _placed(frame: pl.DataFrame, message: pl.Series, index: pl.Series) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -40,8 +40,9 @@ from streams.frame.codec import (
 from streams.frame.letters import headers_of
 from streams.health.behind import Place, Reach
 from streams.ingest.cut import cut
-from streams.ingest.decode import Decoded, RawMessage, content_type_of, decode, original_row
+from streams.ingest.decode import Decoded, decode, original_row
 from streams.ingest.limit import RejectionLimit
+from streams.ingest.poll import Poll, RawMessage
 from streams.ingest.ranges import Ranges, runs_of
 from streams.ingest.sender import OrderedSender
 from streams.ingest.validate import Bounds, Validated, known_meters, validate
@@ -58,7 +59,6 @@ _POLL_RECORDS = 100_000
 _LINGER_S = 0.05
 _RETRY_S = 1.0
 _COMMIT_S = 3.0  # what is read again after a kill is dropped downstream, so commits need not be many
-_CREATE_TIME = 0  # the record's timestamp is the sender's, so it says nothing about arrival
 
 
 @dataclass(slots=True)
@@ -200,8 +200,8 @@ class Ingest(Service):
         ticked = (self._progress.get(one.partition, _Progress()).ticked_at for one in self._consumer.assignment())
         return sum(now_ms - at > _TICK_OVERDUE_MS for at in ticked)
 
-    async def _poll(self, generation: int) -> tuple[list[RawMessage], dict[TopicPartition, int]]:
-        found: list[RawMessage] = []
+    async def _poll(self, generation: int) -> tuple[Poll, dict[TopicPartition, int]]:
+        found = Poll()
         reached: dict[TopicPartition, int] = {}
         deadline = time.monotonic() + _LINGER_S
         wait_s = TICK_MS / 4000
@@ -211,20 +211,9 @@ class Ingest(Service):
             for place, records in polled.items():
                 reached[place] = records[-1].offset + 1
                 await self._follow(place, records[0].offset, records[-1].offset, generation)
-                found.extend(
-                    RawMessage(
-                        place.partition,
-                        record.offset,
-                        arrival if record.timestamp_type == _CREATE_TIME else record.timestamp,
-                        record.key,
-                        record.value or b"",
-                        content_type_of(record.headers),
-                        tuple(record.headers),
-                    )
-                    for record in records
-                )
+                found.extend(place.partition, records, arrival)
             wait_s = deadline - time.monotonic()
-            if not found or wait_s <= 0:
+            if not len(found) or wait_s <= 0:
                 break
         return found, reached
 
@@ -238,14 +227,14 @@ class Ingest(Service):
         if self._ranges.generation == generation and self._ranges.poll(place.partition, first_offset, last_offset):
             self._ranges.log_begins(place.partition, (await self._consumer.beginning_offsets([place]))[place])
 
-    async def _pass_on(self, messages: Sequence[RawMessage], generation: int) -> None:
+    async def _pass_on(self, messages: Poll, generation: int) -> None:
         METRICS.ingest_messages_total.labels(METER_READINGS.name).inc(len(messages))
         if self._meters_version != self._registry.version:
             self._meters_version = self._registry.version
             self._meters = known_meters(self._registry.sites.values(), self._settings.partitions)
         decoded = decode(messages)
         validated = validate(decoded, messages, self._meters, self._bounds)
-        self._judge(messages, decoded, validated)
+        self._judge(decoded, validated)
         letters = [
             self._letter(messages[one.message], one.index, one.value, one.content_type, one.reason)
             for one in decoded.refused
@@ -253,22 +242,22 @@ class Ingest(Service):
         for number, index, reason in validated.refused.iter_rows():
             value, content_type = original_row(messages[number], index)
             letters.append(self._letter(messages[number], index, value, content_type, Reason(reason)))
-        arrived_at = max(message.timestamp_ms for message in messages)
+        arrived_at = max(messages.timestamps_ms)
         letters.sort(key=lambda one: one.place)
         batches = self._batches(validated.accepted, arrived_at)
         caused = await self._sender.send([*batches, *((one.place[0], one.envelope) for one in letters)])
         if self._ranges.generation == generation:
             self._ranges.add(list(runs_of(decoded, validated)), caused)
-        for message in messages:
-            progress = self._progress.setdefault(message.partition, _Progress())
-            progress.arrived_at = max(progress.arrived_at, message.timestamp_ms)
+        for partition, newest in messages.newest_arrivals().items():
+            progress = self._progress.setdefault(partition, _Progress())
+            progress.arrived_at = max(progress.arrived_at, newest)
         METRICS.ingest_readings_total.inc(validated.accepted.height)
         for letter in letters:
             METRICS.ingest_rejections_total.labels(letter.reason.value).inc()
 
-    def _judge(self, messages: Sequence[RawMessage], decoded: Decoded, validated: Validated) -> None:
+    def _judge(self, decoded: Decoded, validated: Validated) -> None:
         """Stop instead of draining the topic into the dead letters when too much of it is refused."""
-        arrivals = pl.Series([message.timestamp_ms for message in messages], dtype=pl.Int64)
+        arrivals = validated.places["arrived_at"]
         undecoded = pl.Series([one.message for one in decoded.refused], dtype=pl.Int64)
         refused = pl.concat([undecoded, validated.refused["message"]])
         reasons = Counter([one.reason.value for one in decoded.refused] + validated.refused["reason"].to_list())

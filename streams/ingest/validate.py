@@ -1,6 +1,6 @@
 """Validation: which readings are taken, and the reason of every one that is not."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -9,7 +9,8 @@ from schemas.flow import SiteRecord
 from schemas.reading import MEASURES, TELEMETRY_ROWS, TIMESTAMP
 from schemas.rejection import Reason
 from streams.broker import partition_for
-from streams.ingest.decode import Decoded, RawMessage
+from streams.ingest.decode import Decoded
+from streams.ingest.poll import Poll
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,15 @@ def known_meters(records: Iterable[SiteRecord], partitions: int) -> pl.DataFrame
     )
 
 
-def validate(decoded: Decoded, messages: Sequence[RawMessage], meters: pl.DataFrame, bounds: Bounds) -> Validated:
+def validate(decoded: Decoded, poll: Poll, meters: pl.DataFrame, bounds: Bounds) -> Validated:
     """Judge every decoded reading.
 
     Parameters
     ----------
     decoded
         Readings of a poll.
-    messages
-        The poll.
+    poll
+        Where they come from.
     meters
         As `known_meters` returns them.
     bounds
@@ -64,22 +65,7 @@ def validate(decoded: Decoded, messages: Sequence[RawMessage], meters: pl.DataFr
     Validated
         Accepted and refused readings, in the order of the poll.
     """
-    places = pl.DataFrame(
-        {
-            "message": range(len(messages)),
-            "raw_partition": [message.partition for message in messages],
-            "raw_offset": [message.offset for message in messages],
-            "arrived_at": [message.timestamp_ms for message in messages],
-            "key": [_text(message.key) for message in messages],
-        },
-        schema={
-            "message": pl.Int64,
-            "raw_partition": pl.Int32,
-            "raw_offset": pl.Int64,
-            "arrived_at": pl.Int64,
-            "key": pl.String,
-        },
-    )
+    places = poll.places()
     measures = pl.col(MEASURES)
     reason = (
         pl.when(
@@ -107,10 +93,3 @@ def validate(decoded: Decoded, messages: Sequence[RawMessage], meters: pl.DataFr
         judged.filter(pl.col("reason").is_not_null()).select("message", "index", "reason"),
         places,
     )
-
-
-def _text(key: bytes | None) -> str | None:
-    try:
-        return key.decode() if key else None
-    except UnicodeDecodeError:
-        return None

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.reading import FIELD
-from streams.ingest.decode import ARROW_TYPE, Decoded, RawMessage, decode, original_row
+from streams.ingest.decode import Decoded, decode, original_row
+from streams.ingest.poll import ARROW_TYPE, Poll, RawMessage
 
 READING = {"site_id": "mill", "meter_id": "main", "ts": NOON, "import_kwh": 12.5}
 LINE = json.dumps(READING).encode()
@@ -28,7 +29,7 @@ def a_message(value: bytes, content_type: str = "", offset: int = 0) -> RawMessa
 
 
 def decoded(*values: bytes, content_type: str = "") -> Decoded:
-    return decode([a_message(value, content_type, offset) for offset, value in enumerate(values)])
+    return decode(Poll.of(a_message(value, content_type, offset) for offset, value in enumerate(values)))
 
 
 def rows(found: Decoded) -> list[tuple[object, ...]]:
@@ -309,7 +310,7 @@ def test_damaged_arrow_is_refused_and_never_worse(seed: int):
         for _ in range(chance.randrange(1, 4)):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
 
-        found = decode([a_message(bytes(damaged), ARROW_TYPE), a_message(LINE)])
+        found = decode(Poll.of([a_message(bytes(damaged), ARROW_TYPE), a_message(LINE)]))
 
         assert ROW in rows(found)
         assert {one.value for one in found.refused} <= {bytes(damaged)}
@@ -339,7 +340,7 @@ ALL = [*GOOD.values(), *(value for _, value, _ in REFUSED if len(value) < 1000)]
 
 def outcome_of_each(values: Sequence[bytes]) -> list[tuple[object, ...]]:
     """What became of each message: its rows with their index, and its refusals."""
-    found = decode([a_message(value) for value in values])
+    found = decode(Poll.of(a_message(value) for value in values))
     by_message = found.rows.partition_by("message", as_dict=True)
     return [
         (

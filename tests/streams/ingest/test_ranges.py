@@ -4,7 +4,8 @@ import pytest
 
 from schemas.accounting import Caused
 from schemas.flow import SiteRecord
-from streams.ingest.decode import RawMessage, decode
+from streams.ingest.decode import decode
+from streams.ingest.poll import Poll, RawMessage
 from streams.ingest.ranges import Ranges, Run, runs_of
 from streams.ingest.validate import Bounds, known_meters, validate
 from tests.builders import NOON, a_site
@@ -32,9 +33,10 @@ UNKNOWN = b'{"site_id":"mill","meter_id":"nobody","ts":%d,"import_kwh":1}' % NOO
 
 
 def runs(*messages: RawMessage) -> list[Run]:
-    decoded = decode(messages)
+    poll = Poll.of(messages)
+    decoded = decode(poll)
     meters = known_meters([SiteRecord(a_site(), 1)], 4)
-    return list(runs_of(decoded, validate(decoded, messages, meters, Bounds(MINUTE, MINUTE))))
+    return list(runs_of(decoded, validate(decoded, poll, meters, Bounds(MINUTE, MINUTE))))
 
 
 def test_a_poll_is_counted_per_partition_and_arrival_minute() -> None:

@@ -9,7 +9,8 @@ from builders import NOON, a_meter, a_site
 from schemas.flow import SiteRecord
 from schemas.reading import TELEMETRY_ROWS
 from streams.broker import partition_for
-from streams.ingest.decode import RawMessage, decode
+from streams.ingest.decode import Decoded, decode
+from streams.ingest.poll import Poll, RawMessage
 from streams.ingest.validate import Bounds, Validated, known_meters, validate
 
 PARTITIONS = 8
@@ -24,10 +25,10 @@ METERS = known_meters(
 
 
 def judged(*readings: dict[str, object], key: bytes | None = b"mill") -> Validated:
-    messages = [
+    poll = Poll.of(
         RawMessage(3, 100 + number, NOON, key, json.dumps(reading).encode()) for number, reading in enumerate(readings)
-    ]
-    return validate(decode(messages), messages, METERS, BOUNDS)
+    )
+    return validate(decode(poll), poll, METERS, BOUNDS)
 
 
 def a_reading(**given: object) -> dict[str, object]:
@@ -80,9 +81,9 @@ def test_one_measure_is_enough():
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_numbers_that_are_none_are_refused(value: float):
     frame = pl.DataFrame([a_reading(power_kw=value), a_reading()])
-    messages = [RawMessage(0, 0, NOON, None, b"")]
+    poll = Poll.of([RawMessage(0, 0, NOON, None, b"")])
     rows = frame.with_columns(export_kwh=pl.lit(None, pl.Float64), message=pl.lit(0), index=pl.int_range(2))
-    found = validate(type(decode([]))(rows, []), messages, METERS, BOUNDS)
+    found = validate(Decoded(rows, []), poll, METERS, BOUNDS)
 
     assert found.refused.rows() == [(0, 0, "not_finite")]
     assert found.accepted.height == 1
@@ -115,7 +116,8 @@ def test_bounds_are_counted_from_the_arrival_of_each_message():
     messages = [RawMessage(0, n, NOON + n * 10_000, b"mill", json.dumps(a_reading(ts=NOON + 305_000)).encode())
                 for n in range(2)]  # fmt: skip
 
-    found = validate(decode(messages), messages, METERS, BOUNDS)
+    poll = Poll.of(messages)
+    found = validate(decode(poll), poll, METERS, BOUNDS)
 
     assert reasons(found) == [(0, "future_timestamp")]
 
@@ -129,7 +131,8 @@ def test_a_reading_with_several_faults_has_one_reason():
 def test_an_empty_registry_knows_no_meter():
     message = RawMessage(0, 0, NOON, b"mill", json.dumps(a_reading()).encode())
 
-    found = validate(decode([message]), [message], known_meters((), PARTITIONS), BOUNDS)
+    poll = Poll.of([message])
+    found = validate(decode(poll), poll, known_meters((), PARTITIONS), BOUNDS)
 
     assert found.refused.rows() == [(0, 0, "unknown_meter")]
 

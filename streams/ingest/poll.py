@@ -1,0 +1,151 @@
+"""What one poll of the field's topic brought, in columns: an object per message would cost more than reading it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+from aiokafka import ConsumerRecord
+
+ARROW_TYPE = "application/vnd.apache.arrow.stream"
+ARROW_MAGIC = b"\xff\xff\xff\xff"  # continuation marker every Arrow IPC stream begins with
+
+_CREATE_TIME = 0  # the record's timestamp is the sender's, so it says nothing about arrival
+
+RawHeaders = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """One message of the field, as read from the broker."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes
+    content_type: str = ""
+    headers: RawHeaders = ()
+
+    @property
+    def is_arrow(self) -> bool:
+        """Whether it is an Arrow IPC stream: its sender says so, or its first bytes do."""
+        return self.content_type == ARROW_TYPE or self.value.startswith(ARROW_MAGIC)
+
+
+@dataclass(slots=True)
+class Poll:
+    """Messages in the order they were read; every list has an entry per message.
+
+    Examples
+    --------
+    >>> poll = Poll.of([RawMessage(3, 17, 1784008800000, b"mill", b"{}")])
+    >>> len(poll), poll[0].offset, poll.newest_arrivals()
+    (1, 17, {3: 1784008800000})
+    """
+
+    partitions: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    timestamps_ms: list[int] = field(default_factory=list)  # arrival [ms UTC]
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+    headers: list[RawHeaders] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, messages: Iterable[RawMessage]) -> "Poll":
+        """Gather messages; the content type of each goes back into its headers."""
+        poll = cls()
+        for one in messages:
+            said = content_type_of(one.headers) == one.content_type
+            headers = one.headers if said else (("content-type", one.content_type.encode()), *one.headers)
+            poll.partitions.append(one.partition)
+            poll.offsets.append(one.offset)
+            poll.timestamps_ms.append(one.timestamp_ms)
+            poll.keys.append(one.key)
+            poll.values.append(one.value)
+            poll.headers.append(headers)
+        return poll
+
+    def extend(self, partition: int, records: Sequence[ConsumerRecord], now_ms: int) -> None:
+        """Add what was read of a partition.
+
+        Parameters
+        ----------
+        partition
+            The partition.
+        records
+            As the consumer gave them.
+        now_ms
+            When they were read: the arrival of those the broker did not stamp itself. [ms UTC]
+        """
+        self.partitions.extend([partition] * len(records))
+        self.offsets.extend([one.offset for one in records])
+        if any(one.timestamp_type == _CREATE_TIME for one in records):
+            self.timestamps_ms.extend(
+                [now_ms if one.timestamp_type == _CREATE_TIME else one.timestamp for one in records]
+            )
+        else:
+            self.timestamps_ms.extend([one.timestamp for one in records])
+        self.keys.extend([one.key for one in records])
+        self.values.extend([one.value or b"" for one in records])
+        self.headers.extend([tuple(one.headers) for one in records])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, number: int) -> RawMessage:
+        """Return one message."""
+        headers = self.headers[number]
+        return RawMessage(
+            self.partitions[number],
+            self.offsets[number],
+            self.timestamps_ms[number],
+            self.keys[number],
+            self.values[number],
+            content_type_of(headers),
+            headers,
+        )
+
+    def arrow(self) -> list[int]:
+        """Return which messages are Arrow IPC streams: their sender says so, or their first bytes do."""
+        types = {headers: content_type_of(headers) == ARROW_TYPE for headers in set(self.headers)}
+        found = {number for number, value in enumerate(self.values) if value.startswith(ARROW_MAGIC)}
+        if any(types.values()):
+            found.update(number for number, headers in enumerate(self.headers) if types[headers])
+        return sorted(found)
+
+    def newest_arrivals(self) -> Mapping[int, int]:
+        """Return the newest arrival of each partition. [ms UTC]."""
+        newest: dict[int, int] = {}
+        for partition in set(self.partitions):
+            newest[partition] = max(
+                at for at, own in zip(self.timestamps_ms, self.partitions, strict=True) if own == partition
+            )
+        return newest
+
+    def places(self) -> pl.DataFrame:
+        """Return a row per message: `message`, `raw_partition`, `raw_offset`, `arrived_at` and `key`."""
+        texts = {key: _text(key) for key in set(self.keys)}
+        return pl.DataFrame(
+            {
+                "message": pl.int_range(len(self), eager=True),
+                "raw_partition": pl.Series(self.partitions, dtype=pl.Int32),
+                "raw_offset": pl.Series(self.offsets, dtype=pl.Int64),
+                "arrived_at": pl.Series(self.timestamps_ms, dtype=pl.Int64),
+                "key": pl.Series([texts[key] for key in self.keys], dtype=pl.String),
+            }
+        )
+
+
+def content_type_of(headers: Sequence[tuple[str, bytes]]) -> str:
+    """Return the `content-type` header in lower case and without parameters; empty when there is none."""
+    for name, value in headers:
+        if name == "content-type":
+            return (value or b"").decode("ascii", "replace").split(";")[0].strip().lower()
+    return ""
+
+
+def _text(key: bytes | None) -> str | None:
+    try:
+        return key.decode() if key else None
+    except UnicodeDecodeError:
+        return None
