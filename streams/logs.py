@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 
 _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+_REPEATED_S = 10.0
+_SAYINGS = 1_000  # remembered at most
+
 # Libraries that say at INFO what only their developers want to know.
 _QUIET = ("kafka", "aiokafka", "faust", "mode", "aiohttp", "asyncio", "clickhouse_connect")
 
@@ -43,6 +46,35 @@ class Console(logging.Formatter):
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
+class Seldom(logging.Filter):
+    """Lets what a library says over and over pass once in a while.
+
+    While a broker is away its client says so a hundred times a second; who reads the log needs the other lines.
+
+    Parameters
+    ----------
+    every_s
+        How long the same words of the same logger are held back after they passed. [s]
+    """
+
+    def __init__(self, every_s: float) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._passed: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record passes."""
+        if record.name.partition(".")[0] not in _QUIET:
+            return True
+        said = record.name, record.getMessage()
+        if record.created - self._passed.get(said, -self._every_s) < self._every_s:
+            return False
+        if len(self._passed) > _SAYINGS:
+            self._passed.clear()
+        self._passed[said] = record.created
+        return True
+
+
 def configure(level: str, log_format: str) -> None:
     """Send all logs to standard error.
 
@@ -55,6 +87,7 @@ def configure(level: str, log_format: str) -> None:
     """
     for_people = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Seldom(_REPEATED_S))
     handler.setFormatter(Console() if for_people else JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -361,7 +361,8 @@ class Storing(Service):
         self._consumer.pause(*paused)
         try:
             await self.sleep(_RETRY_S)
-            await self._consumer.getmany(timeout_ms=0)
+            if not self.should_stop:
+                await self._consumer.getmany(timeout_ms=0)
         finally:
             self._consumer.resume(*(paused & self._consumer.assignment()))
 

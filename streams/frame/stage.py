@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import faust
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 from faust.types.tables import TableT
@@ -35,6 +35,7 @@ from streams.metrics import METRICS
 log = logging.getLogger(__name__)
 
 _SITES_AT_ONCE = 500  # a checkpoint of thousands of sites at once would stop the event loop for too long
+_RETRY_S = 1.0
 _SEEK_PATIENCE_S = 2.0  # a seek takes effect only after what was fetched before it has passed
 
 
@@ -247,7 +248,18 @@ class Stage:
 
     async def _earliest(self, partition: int) -> int:
         place = self._place(partition)
-        return (await self.app.consumer.earliest_offsets(place)).get(place, 0)
+        while True:
+            try:
+                return (await self.app.consumer.earliest_offsets(place)).get(place, 0)
+            except KafkaError as error:
+                if self.app.should_stop:
+                    raise
+                # The broker is away, perhaps for longer than the client cares to wait.
+                log.warning(
+                    "stage_waits_for_broker",
+                    extra={"agent": self.spec.name, "error": f"{type(error).__name__}: {error}"},
+                )
+                await asyncio.sleep(_RETRY_S)
 
     async def _send(self, origin: Origin, arrived_at: int, outcome: Outcome) -> None:
         if not outcome.outputs and outcome.rejected is None:

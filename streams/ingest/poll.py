@@ -1,6 +1,6 @@
 """What one poll of the field's topic brought, in columns: an object per message would cost more than reading it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -28,8 +28,10 @@ class RawMessage:
 
     @property
     def is_arrow(self) -> bool:
-        """Whether it is an Arrow IPC stream: its sender says so, or its first bytes do."""
-        return self.content_type == ARROW_TYPE or self.value.startswith(ARROW_MAGIC)
+        """Whether it is an Arrow IPC stream: its first bytes say so, or its sender does and it is no JSON object."""
+        if self.value.startswith(ARROW_MAGIC):
+            return True
+        return self.content_type == ARROW_TYPE and not self.value.startswith(b"{")
 
 
 @dataclass(slots=True)
@@ -39,7 +41,7 @@ class Poll:
     Examples
     --------
     >>> poll = Poll.of([RawMessage(3, 17, 1784008800000, b"mill", b"{}")])
-    >>> len(poll), poll[0].offset, poll.newest_arrivals()
+    >>> len(poll), poll[0].offset, poll.newest_arrivals
     (1, 17, {3: 1784008800000})
     """
 
@@ -48,7 +50,8 @@ class Poll:
     timestamps_ms: list[int] = field(default_factory=list)  # arrival [ms UTC]
     keys: list[bytes | None] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
-    headers: list[RawHeaders] = field(default_factory=list)
+    headers: list[Sequence[tuple[str, bytes]]] = field(default_factory=list)
+    newest_arrivals: dict[int, int] = field(default_factory=dict)  # partition -> [ms UTC]
 
     @classmethod
     def of(cls, messages: Iterable[RawMessage]) -> "Poll":
@@ -63,6 +66,7 @@ class Poll:
             poll.keys.append(one.key)
             poll.values.append(one.value)
             poll.headers.append(headers)
+            poll._arrived(one.partition, one.timestamp_ms)
         return poll
 
     def extend(self, partition: int, records: Sequence[ConsumerRecord], now_ms: int) -> None:
@@ -79,15 +83,17 @@ class Poll:
         """
         self.partitions.extend([partition] * len(records))
         self.offsets.extend([one.offset for one in records])
-        if any(one.timestamp_type == _CREATE_TIME for one in records):
-            self.timestamps_ms.extend(
-                [now_ms if one.timestamp_type == _CREATE_TIME else one.timestamp for one in records]
-            )
-        else:
-            self.timestamps_ms.extend([one.timestamp for one in records])
+        arrivals = [one.timestamp for one in records]
+        if _CREATE_TIME in {one.timestamp_type for one in records}:
+            arrivals = [now_ms if one.timestamp_type == _CREATE_TIME else one.timestamp for one in records]
+        self.timestamps_ms.extend(arrivals)
+        self._arrived(partition, max(arrivals, default=0))
         self.keys.extend([one.key for one in records])
         self.values.extend([one.value or b"" for one in records])
-        self.headers.extend([tuple(one.headers) for one in records])
+        self.headers.extend([one.headers for one in records])
+
+    def _arrived(self, partition: int, at_ms: int) -> None:
+        self.newest_arrivals[partition] = max(at_ms, self.newest_arrivals.get(partition, 0))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -102,25 +108,14 @@ class Poll:
             self.keys[number],
             self.values[number],
             content_type_of(headers),
-            headers,
+            tuple(headers),
         )
 
     def arrow(self) -> list[int]:
-        """Return which messages are Arrow IPC streams: their sender says so, or their first bytes do."""
-        types = {headers: content_type_of(headers) == ARROW_TYPE for headers in set(self.headers)}
-        found = {number for number, value in enumerate(self.values) if value.startswith(ARROW_MAGIC)}
-        if any(types.values()):
-            found.update(number for number, headers in enumerate(self.headers) if types[headers])
-        return sorted(found)
-
-    def newest_arrivals(self) -> Mapping[int, int]:
-        """Return the newest arrival of each partition. [ms UTC]."""
-        newest: dict[int, int] = {}
-        for partition in set(self.partitions):
-            newest[partition] = max(
-                at for at, own in zip(self.timestamps_ms, self.partitions, strict=True) if own == partition
-            )
-        return newest
+        """Return which messages are Arrow IPC streams."""
+        # Most are JSON objects, and no Arrow stream begins like one: their headers need not be looked at.
+        others = [number for number, value in enumerate(self.values) if value[:1] != b"{"]
+        return [number for number in others if self[number].is_arrow]
 
     def places(self) -> pl.DataFrame:
         """Return a row per message: `message`, `raw_partition`, `raw_offset`, `arrived_at` and `key`."""

@@ -39,6 +39,7 @@ from streams.frame.codec import (
 )
 from streams.frame.letters import headers_of
 from streams.health.behind import Place, Reach
+from streams.ingest.batches import fetched, flat
 from streams.ingest.cut import cut
 from streams.ingest.decode import Decoded, decode, original_row
 from streams.ingest.limit import RejectionLimit
@@ -55,7 +56,7 @@ log = logging.getLogger(__name__)
 
 TICK_MS = 1000
 _TICK_OVERDUE_MS = 10_000
-_POLL_RECORDS = 100_000
+_POLL_RECORDS = 100_000  # then what was read is worked on; a fetch that was begun is read to its end
 _LINGER_S = 0.05
 _RETRY_S = 1.0
 _COMMIT_S = 3.0  # what is read again after a kill is dropped downstream, so commits need not be many
@@ -206,9 +207,10 @@ class Ingest(Service):
         deadline = time.monotonic() + _LINGER_S
         wait_s = TICK_MS / 4000
         while len(found) < _POLL_RECORDS:
-            polled = await self._consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=_POLL_RECORDS)
+            polled = await fetched(self._consumer, wait_s)
             arrival = int(time.time() * 1000)
-            for place, records in polled.items():
+            for place, some in polled.items():
+                records = flat(some)
                 reached[place] = records[-1].offset + 1
                 await self._follow(place, records[0].offset, records[-1].offset, generation)
                 found.extend(place.partition, records, arrival)
@@ -248,7 +250,7 @@ class Ingest(Service):
         caused = await self._sender.send([*batches, *((one.place[0], one.envelope) for one in letters)])
         if self._ranges.generation == generation:
             self._ranges.add(list(runs_of(decoded, validated)), caused)
-        for partition, newest in messages.newest_arrivals().items():
+        for partition, newest in messages.newest_arrivals.items():
             progress = self._progress.setdefault(partition, _Progress())
             progress.arrived_at = max(progress.arrived_at, newest)
         METRICS.ingest_readings_total.inc(validated.accepted.height)

@@ -2,6 +2,8 @@ from asyncio import Future
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from aiokafka.consumer.fetcher import Fetcher
+
 class TopicPartition(NamedTuple):
     topic: str
     partition: int
@@ -30,6 +32,7 @@ class ConsumerRebalanceListener:
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None: ...
 
 class AIOKafkaConsumer:
+    _fetcher: Fetcher
     def __init__(
         self,
         *topics: str,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.logs import Console, JsonLines, configure
+from streams.logs import Console, JsonLines, Seldom, configure
 
 
 @pytest.fixture
@@ -110,3 +110,18 @@ def test_libraries_are_never_louder_than_asked_for(root: logging.Logger):
     configure("error", "json")
 
     assert logging.getLogger("aiokafka").level == logging.ERROR
+
+
+def test_what_a_client_says_over_and_over_passes_once_in_a_while():
+    seldom = Seldom(10.0)
+    record = logging.makeLogRecord({"name": "aiokafka.conn", "msg": "Unable to connect", "created": 100.0})
+    later = logging.makeLogRecord({"name": "aiokafka.conn", "msg": "Unable to connect", "created": 109.9})
+    much_later = logging.makeLogRecord({"name": "aiokafka.conn", "msg": "Unable to connect", "created": 110.0})
+    assert [seldom.filter(one) for one in (record, later, much_later)] == [True, False, True]
+
+
+def test_our_own_decisions_all_pass():
+    seldom = Seldom(10.0)
+    record = logging.makeLogRecord({"name": "streams.ingest", "msg": "partition_opened", "created": 100.0})
+    assert seldom.filter(record)
+    assert seldom.filter(record)

@@ -73,7 +73,10 @@ def main() -> int:
 def one(seed: int, broker: str, directory: Path, settings: Mapping[str, str]) -> Report:
     """Run a schedule, say what came out, and keep what it left if that is wrong."""
     directory.mkdir(parents=True)
-    report = run_seed(seed, broker, directory, settings)
+    try:
+        report = run_seed(seed, broker, directory, settings)
+    except Exception as error:  # the others go on
+        report = Report(seed, (), 0, (f"not judged: {type(error).__name__}: {error}",), 0.0)
     say(line(report))
     for problem in report.problems:
         say(f"    seed {seed}: {problem}")

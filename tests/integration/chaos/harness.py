@@ -48,6 +48,7 @@ class Stand:
     guest: Pipeline
     problems: list[str] = field(default_factory=list)
     _was_frozen: bool = False
+    _standstills: dict[Path, int] = field(default_factory=dict)
     _now: str = "start"
 
     def happen(self, fault: Fault) -> None:
@@ -116,11 +117,18 @@ class Stand:
         process = self.worker.worker
         if process is None or process.poll() is None:
             return
-        if process.returncode != 1 or not self._was_frozen:
+        frozen = process.returncode == 1 and self._was_frozen
+        if not self._stood_still(self.worker, process.returncode) and not frozen:
             self.problems.append(f"worker ended by itself with {process.returncode} at: {self._now}")
         self._was_frozen = False
         self.note(f"worker ended with {process.returncode} and is started again")
         self.worker.launch()
+
+    def _stood_still(self, one: Pipeline, returncode: int) -> bool:
+        """Whether a worker ended because it got no time for longer than its session: that is as it should be."""
+        times = (one.directory / "worker.log").read_bytes().count(b'"worker_stood_still"')
+        before, self._standstills[one.directory] = self._standstills.get(one.directory, 0), times
+        return returncode == 1 and times > before
 
     def until(self, happened: Callable[[], bool], within_s: float, what: str) -> bool:
         """Poll until a condition holds; a problem when it does not in time."""
@@ -188,7 +196,8 @@ class Stand:
     def _guest_leaves(self, *, killed: bool) -> None:
         process = self.guest.worker
         if process is not None and process.poll() is not None:
-            self.problems.append(f"guest ended by itself with {process.returncode} at: {self._now}")
+            if not self._stood_still(self.guest, process.returncode):
+                self.problems.append(f"guest ended by itself with {process.returncode} at: {self._now}")
             self.guest.worker = None
         elif killed:
             self.guest.kill()
@@ -207,7 +216,7 @@ class Stand:
         if process.poll() is None:
             self.problems.append(f"{name} did not end within {GRACE_S:g} s of SIGTERM at: {self._now}")
             one.kill()
-        elif must_be_zero and process.returncode != 0:
+        elif must_be_zero and process.returncode != 0 and not self._stood_still(one, process.returncode):
             self.problems.append(f"{name} ended with {process.returncode} after SIGTERM at: {self._now}")
         one.worker = None
 
