@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := bench/.venv
+# Integration tests mostly wait for processes of their own; each of these has a broker of its own.
+AT_ONCE ?= -n 3 --dist worksteal
 KAFKA := deploy/kafka/kafka
 KAFKA_DATA ?= $(CURDIR)/.wattloop/kafka
 
@@ -24,7 +26,7 @@ run: $(READY) ## three demo factories on an embedded broker and history; Ctrl-C 
 	$(BIN)/wattloop run $(ARGS)
 
 test: $(READY) ## all tests, on the embedded broker and the embedded ClickHouse engine
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(AT_ONCE) $(ARGS)
 
 check: $(READY) ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .
@@ -39,7 +41,7 @@ kafka-stop: ## stop it
 	$(KAFKA) stop --data $(KAFKA_DATA)
 
 test-kafka: $(READY) ## the integration tests on Apache Kafka 4 (Java 17 and Maven needed)
-	WATTLOOP_TEST_BROKER=apache $(BIN)/pytest -m integration tests/integration $(ARGS)
+	WATTLOOP_TEST_BROKER=apache $(BIN)/pytest $(AT_ONCE) -m integration tests/integration $(ARGS)
 
 chaos: $(READY) ## seeded fault schedules on Apache Kafka 4; ARGS="--schedules 100 --seed 1"
 	$(BIN)/python tests/integration/chaos/run.py $(ARGS)

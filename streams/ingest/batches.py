@@ -16,7 +16,7 @@ from types import GeneratorType
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,10 @@ async def fetched(
     await asyncio.wait([waiter], timeout=within_s)
     waiter.cancel()
     _wrap(consumer)
-    return await consumer.getmany()
+    try:
+        return await consumer.getmany()
+    except ConsumerStoppedError:  # while it waited, as the library's own wait takes it
+        return {}
 
 
 def _wrap(consumer: AIOKafkaConsumer) -> None:

@@ -14,6 +14,11 @@ from pipeline import Pipeline, a_broker
 ROOT = Path(__file__).parents[2]
 
 
+def _worker_number() -> int:
+    """Number of this process among those that run tests side by side."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a broker, `host:port`; one for the whole session."""
@@ -23,7 +28,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     data = tmp_path_factory.mktemp("kafka")
     script = [str(ROOT / "deploy/kafka/kafka")]
-    port = os.environ.get("WATTLOOP_TEST_KAFKA_PORT", "19592")
+    port = str(int(os.environ.get("WATTLOOP_TEST_KAFKA_PORT", "19592")) + 10 * _worker_number())
     started = subprocess.run(
         [*script, "start", "--data", str(data), "--port", port], capture_output=True, text=True, check=False
     )
