@@ -10,18 +10,17 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from mode import Service
 
 from schemas.accounting import HISTORY
-from schemas.topics import ACCOUNTING
+from schemas.topics import ACCOUNTING, BY_NAME, Encoding
 from sinks.clickhouse.errors import Fenced, OffsetGap, SinkUnavailable
 from sinks.clickhouse.records import Record
 from sinks.clickhouse.rows import TableSpec
@@ -29,17 +28,19 @@ from sinks.clickhouse.writer import BlockResult, Resume
 from streams.accounting.segment import Segment, Tally, note
 from streams.embedded.ends import end_offsets
 from streams.health.behind import Place, Reach
+from streams.history_thread import HistoryThread
 from streams.leaving import leave
 from streams.metrics import METRICS
 from streams.settings import Settings, broker_addresses
 
 log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
-
 HELD_BYTES = 128 << 20  # what may be held of all partitions, and one poll more, before it is stored
-_POLL_RECORDS = 100  # a batch may hold thousands of rows, and all of a poll is decoded at once
+_POLL_BATCHES = 100  # a batch may hold thousands of rows, and all of a poll is decoded at once
+_POLL_RECORDS = 5_000  # of one row each
+_WAIT_MS = 200
 _RETRY_S = 1.0
+_ACCOUNTING_AGE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +75,8 @@ class BlockWriter(Protocol):
     def rows_pending(self, partition: int) -> int: ...
     def bytes_pending(self, partition: int) -> int: ...
     def flush(self, partition: int) -> BlockResult | None: ...
+    def settle(self, *, everything: bool) -> bool: ...
     def close(self, partition: int) -> None: ...
-
-
-class HistoryThread:
-    """The one thread that talks to a store: the embedded engine blocks and wants a single caller."""
-
-    def __init__(self, name: str = "history") -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self.begun = 0  # calls that were asked for
-        self.ended = 0  # and those that have returned
-
-    async def run(self, call: Callable[[], Result]) -> Result:
-        """Run a call in the thread."""
-        self.begun += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-        finally:
-            self.ended += 1
-
-    def close(self) -> None:
-        """End the thread when what it does is done."""
-        self._pool.shutdown(wait=True)
 
 
 class Storing(Service):
@@ -140,6 +121,8 @@ class Storing(Service):
         self._writers = writers
         self._thread = thread
         self._on_bug = on_bug
+        self._batched = {topic for topic, one in writers.items() if BY_NAME[one.spec.topic].encoding is Encoding.BATCH}
+        self._unsettled: set[str] = set()  # topics of which sums wait
         self._open: set[TopicPartition] = set()
         self._oldest: dict[TopicPartition, float] = {}
         self._busy = asyncio.Lock()  # stopping may begin in the middle of a round
@@ -178,6 +161,7 @@ class Storing(Service):
             with suppress(SinkUnavailable, KafkaError, OSError):
                 async with self._busy:
                     await self._flush_due(everything=True)
+                    await self._settle(everything=True)
                     await self._tell()
         await leave(self._consumer)
         await leave(self._producer)
@@ -206,16 +190,29 @@ class Storing(Service):
         fresh = self._consumer.assignment() - self._open
         if fresh:
             await self._take_over(fresh)
-        polled = await self._consumer.getmany(timeout_ms=200, max_records=_POLL_RECORDS)
+        polled = await self._poll()
         for place, records in polled.items():
             if place in self._open:
                 await self._add(place, records)
         held_bytes = sum(self._writers[place.topic].bytes_pending(place.partition) for place in self._oldest)
         METRICS.sink_held_bytes.labels(self._store).set(held_bytes)
         idle = not polled and (self._blocks.when_idle or self._hurry)
-        await self._flush_due(everything=idle or held_bytes >= HELD_BYTES)
+        await self._flush_due(everything=held_bytes >= HELD_BYTES, idle=idle)
+        await self._settle(everything=self._hurry)
         self.available = True
         await self._tell()
+
+    async def _poll(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """Return some messages: as many as may be decoded at once, which are few of batches and many of single rows."""
+        batches = [place for place in self._consumer.assignment() if place.topic in self._batched]
+        singles = self._consumer.assignment() - set(batches)
+        polled = await self._consumer.getmany(*batches, timeout_ms=0, max_records=_POLL_BATCHES) if batches else {}
+        wait_ms = 0 if polled else _WAIT_MS
+        if singles:
+            polled |= await self._consumer.getmany(*singles, timeout_ms=wait_ms, max_records=_POLL_RECORDS)
+        elif not polled:
+            polled = await self._consumer.getmany(timeout_ms=wait_ms, max_records=_POLL_BATCHES)
+        return polled
 
     async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
         """Return whether everything before these ends has been stored, and said to be.
@@ -223,7 +220,7 @@ class Storing(Service):
         Once asked, nothing is held back for long.
         """
         self._hurry = True
-        return not self._untold and all(
+        return not (self._untold or self._unsettled) and all(
             end <= self._stored.get(TopicPartition(*place), 0) for place, end in ends.items()
         )
 
@@ -256,6 +253,7 @@ class Storing(Service):
             self._stored[place] = resume.next_offset
             self._taken[place] = Reach(resume.next_offset, None)
             self._open.add(place)
+            self._unsettled.add(place.topic)
         log.info("partitions_opened", extra={"partitions": len(places)})
 
     async def _add(self, place: TopicPartition, records: list[ConsumerRecord]) -> None:
@@ -277,12 +275,21 @@ class Storing(Service):
         self._taken[place] = Reach(taken[-1].offset + 1, None, taken[-1].timestamp_ms)
         self._oldest.setdefault(place, time.monotonic())
 
-    async def _flush_due(self, *, everything: bool) -> None:
+    async def _flush_due(self, *, everything: bool, idle: bool = False) -> None:
         now = time.monotonic()
         for place, since in list(self._oldest.items()):
-            due = everything or now - since >= self._blocks.age_s
+            # A few rows cost as much as thousands, and nobody waits for these.
+            may_wait = self._writers[place.topic].spec.topic == ACCOUNTING.name and not self._hurry
+            age_s = max(self._blocks.age_s, _ACCOUNTING_AGE_S) if may_wait else self._blocks.age_s
+            due = everything or now - since >= age_s or (idle and not may_wait)
             if place in self._open and (due or self._rows_pending(place) >= self._blocks.rows):
                 await self._flush(place)
+
+    async def _settle(self, *, everything: bool) -> None:
+        """Let the sums follow that have waited long enough."""
+        for topic in sorted(self._unsettled):
+            if await self._thread.run(partial(self._writers[topic].settle, everything=everything)):
+                self._unsettled.discard(topic)
 
     def _rows_pending(self, place: TopicPartition) -> int:
         return self._writers[place.topic].rows_pending(place.partition)
@@ -302,6 +309,7 @@ class Storing(Service):
         if result is None:
             return
         self._account(place, result)
+        self._unsettled.add(place.topic)
         if result.last_offset >= self._stored.get(place, 0):
             # Messages that waited behind a recorded block are in the next one now; nothing else may ever flush it.
             self._oldest[place] = time.monotonic()

@@ -20,6 +20,7 @@ from sinks.clickhouse.client import connect, read_dsn
 from sinks.clickhouse.errors import SinkUnavailable
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.retention import keep as keep_for
+from sinks.clickhouse.summing import SUMS_EVERY_S
 from sinks.clickhouse.writer import TableWriter
 from sinks.parquet.writer import ArchiveWriter
 from streams.app import attach_stages, build_app
@@ -30,6 +31,7 @@ from streams.frame.stage import Stage, StageSpec
 from streams.health.observer import Observer
 from streams.health.progress import Check, Progress
 from streams.health.world import World
+from streams.history_thread import HistoryThread
 from streams.ingest.service import Ingest
 from streams.last_stop import StopReason, keep, reason_of, tell
 from streams.local_state import LocalState
@@ -37,7 +39,7 @@ from streams.metrics import METRICS
 from streams.registry_topic import RegistryTopicError, RegistryView
 from streams.settings import Settings, broker_addresses
 from streams.stopping import Stopping
-from streams.storing import ARCHIVE_BLOCKS, HistoryThread, Storing
+from streams.storing import ARCHIVE_BLOCKS, Storing
 from streams.topology import APP_ID, STORED, stages
 from streams.web.admin import Admin
 
@@ -188,7 +190,9 @@ class Worker:
         await self._app.start()
         observer.app, observer.stages = self._app, self._stages
         group = prefix + APP_ID
-        writers = {prefix + table.topic: TableWriter(self._client, table, self._log_id) for table in STORED}
+        writers = {
+            prefix + table.topic: TableWriter(self._client, table, self._log_id, SUMS_EVERY_S) for table in STORED
+        }
         self._storing = Storing(
             self.settings,
             self.kafka_url,

@@ -21,15 +21,19 @@ _BUCKETS = 10_000
 # their names are a short text, their keys a long one, and reading it was most of the work.
 _SPARE = 2
 
-_SETTINGS: Mapping[str, str | int] = {
-    "async_insert": 0,
-    "max_insert_threads": 1,
+_SETTINGS = (
+    " SETTINGS async_insert = 0, max_insert_threads = 1, max_partitions_per_insert_block = 0, "
+    "min_insert_block_size_rows = 2147483648"
+)
+
+# What a longer statement needs cannot stand in it. On the embedded engine each is a statement of its own, and another
+# one afterwards.
+_LONG_STATEMENT: Mapping[str, str | int] = {
     "max_query_size": 16 << 20,
     "max_ast_elements": 10_000_000,
     "max_expanded_ast_elements": 10_000_000,
-    "max_partitions_per_insert_block": 0,
-    "min_insert_block_size_rows": 1 << 31,
 }
+_SHORT_VALUES = 2_000  # of at most 66 characters, where 262144 are allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +108,20 @@ class Rollups:
         """
         for level in self.levels:
             for some in self.touched(level, rows, time_column).iter_slices(_BUCKETS):
+                values, count = _parameters(some)
+                settings = dict(_LONG_STATEMENT) if count > _SHORT_VALUES else None
                 with unavailable_is_named(f"summing {some.height} buckets of {level.every}"):
-                    client.command(level.statement, parameters=_parameters(some), settings=dict(_SETTINGS))
+                    client.command(level.statement + _SETTINGS, parameters=values, settings=settings)
 
 
-def _parameters(touched: pl.DataFrame) -> dict[str, object]:
+def _parameters(touched: pl.DataFrame) -> tuple[dict[str, object], int]:
+    """Return what names the buckets in a statement, and how many values that are."""
     names = {column: touched[column].unique().sort().to_list() for column in touched.columns}
     times = len(names["window_start"])
     whole = touched.drop("window_start").n_unique() * times <= _SPARE * touched.height
-    return {**names, "whole": int(whole), "touched": (touched.head(1) if whole else touched).rows()}
+    keys = touched.head(1) if whole else touched
+    count = sum(map(len, names.values())) + keys.height * keys.width
+    return {**names, "whole": int(whole), "touched": keys.rows()}, count
 
 
 ENERGY_ROLLUPS = Rollups(

@@ -13,6 +13,7 @@ from sinks.clickhouse.errors import LogMismatch, OffsetGap, unavailable_is_named
 from sinks.clickhouse.origins import MESSAGE, Place, new_rows
 from sinks.clickhouse.records import Record, Source
 from sinks.clickhouse.rows import TableSpec
+from sinks.clickhouse.summing import Summing
 
 # Rows of a block in one table partition: they are one insert, so one of them proves all.
 _IS_STORED = """
@@ -108,6 +109,8 @@ class TableWriter:
     log_id
         Names the incarnation of the broker's log: offsets are comparable only within one. A broker that
         forgets its topics, a topic that is created anew and another topic prefix each need another id.
+    sums_every_s
+        How long sums may wait for more blocks; with 0 they are computed with each block. [s]
 
     Notes
     -----
@@ -120,12 +123,17 @@ class TableWriter:
         writer.close(partition)                         # on revocation, or after Fenced
     """
 
-    def __init__(self, client: Client, spec: TableSpec, log_id: str) -> None:
+    def __init__(self, client: Client, spec: TableSpec, log_id: str, sums_every_s: float = 0.0) -> None:
         self.spec = spec
         self._client = client
         self._log_id = log_id
         self._ledger = Ledger(client, log_id)
         self._partitions: dict[int, _Partition] = {}
+        self._sums = (
+            None
+            if spec.rollups is None
+            else Summing(client, spec.table, spec.time_column, spec.rollups, log_id, sums_every_s)
+        )
 
     def open(
         self,
@@ -161,6 +169,8 @@ class TableWriter:
         """
         source = Source(self.spec.topic, partition)
         cut = self._ledger.last(source)
+        if cut is not None and self._sums is not None:
+            self._sums.find(source)
         if cut is None:
             self._partitions[partition] = _opened(source, START, log_start, {})
             return Resume(log_start, None)
@@ -256,6 +266,19 @@ class TableWriter:
         self._take(following, list(state.waiting))
         return result
 
+    def settle(self, *, everything: bool) -> bool:
+        """Compute the sums that have waited long enough, or all; return whether none waits now.
+
+        Raises
+        ------
+        SinkUnavailable
+            When ClickHouse cannot answer now: call it again.
+        """
+        if self._sums is None:
+            return True
+        self._sums.settle(everything=everything)
+        return self._sums.is_settled
+
     def _store(self, cut: Cut, rows: pl.DataFrame, written_at: int, *, repeated: bool) -> None:
         month = pl.col(self.spec.time_column).dt.year().cast(pl.Int32) * 100 + pl.col(
             self.spec.time_column
@@ -275,9 +298,10 @@ class TableWriter:
                 continue
             token = cut.token(self._log_id, month_number)
             insert(self._client, self.spec.table, part.drop("month"), token)
-        if self.spec.rollups is not None:
+        if self._sums is not None:
             # For a repeated block too: it may have stopped between its rows and their sums.
-            self.spec.rollups.renew(self._client, rows, self.spec.time_column)
+            self._sums.touch(cut.source, rows, cut.last_offset, written_at)
+            self._sums.settle(everything=False)
 
     def _is_stored(self, cut: Cut, written_at: int, month: int) -> bool:
         values = {

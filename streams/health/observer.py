@@ -12,10 +12,11 @@ from streams.frame.stage import Stage
 from streams.health.behind import Behind, Book, Place, Reach
 from streams.health.progress import Check, Progress, Sighting
 from streams.health.world import World
+from streams.history_thread import HistoryThread
 from streams.ingest.service import Ingest
 from streams.metrics import METRICS
 from streams.settings import Settings
-from streams.storing import HistoryThread, Storing
+from streams.storing import Storing
 
 INGEST, HISTORY, ARCHIVE = "ingest", "history", "archive"
 RECOVERY, START = "recovery", "start"

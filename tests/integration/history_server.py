@@ -43,6 +43,7 @@ class Engine:
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self._handle = chdb.connect(str(path))
+        self._set: dict[str, str] = {}  # settings in force that are not the defaults
         self._one_at_a_time = Lock()
 
     def answer(self, options: dict[str, str], body: bytes) -> bytes:
@@ -58,13 +59,18 @@ class Engine:
             inserted = _INSERT.match(sql)
             if inserted is not None and inserted[2].upper() != b"VALUES":
                 return self._insert(inserted, sql[inserted.end() :], settings)
-            for name, value in settings.items():
+            self._want(settings)
+            return bytes(self._handle.query(sql.decode(), "TabSeparated", params=parameters).bytes() or b"")
+
+    def _want(self, settings: dict[str, str]) -> None:
+        """Put exactly these settings into force; a statement of its own for each that differs from before."""
+        for name in [name for name in self._set if name not in settings]:
+            self._handle.query(f"SET {name} = DEFAULT", "TabSeparated")
+            del self._set[name]
+        for name, value in settings.items():
+            if self._set.get(name) != value:
                 self._handle.query(f"SET {name} = {_quoted(value)}", "TabSeparated")
-            try:
-                return bytes(self._handle.query(sql.decode(), "TabSeparated", params=parameters).bytes() or b"")
-            finally:
-                for name in settings:
-                    self._handle.query(f"SET {name} = DEFAULT", "TabSeparated")
+                self._set[name] = value
 
     def _insert(self, inserted: re.Match[bytes], data: bytes, settings: dict[str, str]) -> bytes:
         """Run an insert; the embedded engine takes the data of one from a file only."""
@@ -86,6 +92,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers like ClickHouse."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is two writes, and the second must not wait 40 ms for the first
     engine: Engine
 
     def do_GET(self) -> None:

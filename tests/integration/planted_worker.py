@@ -24,8 +24,8 @@ from streams import logs
 from streams.cli.loop import run_loop
 from streams.configuration import load_configuration
 from streams.frame.stage import StageSpec
+from streams.history_thread import HistoryThread
 from streams.settings import Settings
-from streams.storing import HistoryThread
 from streams.topology import stages
 from streams.worker import Worker
 

@@ -76,11 +76,12 @@ def some_emissions(chance: random.Random, messages: int):
 
 
 def stored_through_crashes(client, spec: TableSpec, log, chance: random.Random):
-    """Store a log with writers that stop before or after any insert, of rows or of sums."""
+    """Store a log with writers that stop before or after any insert, of rows or of sums; some let sums wait."""
+    waits_s = chance.choice([0.0, 1e9])
     log_id = f"rollups-{next(LOGS)}"
     for attempt in range(300):
         crash_at = chance.randint(1, 12) + attempt // 3  # later and later, so that it ends
-        writer = TableWriter(CutShort(client, crash_at, stored=chance.random() < 0.5), spec, log_id)
+        writer = TableWriter(CutShort(client, crash_at, stored=chance.random() < 0.5), spec, log_id, waits_s)
         try:
             position = writer.open(0).next_offset
             while position < len(log):
@@ -88,8 +89,11 @@ def stored_through_crashes(client, spec: TableSpec, log, chance: random.Random):
                 writer.add(0, log[position : position + size])
                 position += size
                 writer.flush(0)
+                if chance.random() < 0.3:
+                    writer.settle(everything=True)
             while writer.rows_pending(0):
                 writer.flush(0)
+            assert writer.settle(everything=True)
         except PowerCutError:
             continue
         return
@@ -118,6 +122,27 @@ def test_after_any_crashes_the_sums_are_those_of_the_emissions(client, chance, m
     stored_through_crashes(client, EMISSIONS_TABLE, some_emissions(chance, messages), chance)
 
     assert_sums_are_those_of_the_emissions(client)
+
+
+def test_sums_that_waited_when_a_writer_ended_are_found_by_the_next_one(client):
+    log = [windows_message(offset, a_window(import_kwh=1.0 + offset, revision=offset)) for offset in range(3)]
+    waiting = TableWriter(client, WINDOWS_TABLE, "waiting", 1e9)
+    waiting.open(0)
+    for message in log:
+        waiting.add(0, [message])
+        waiting.flush(0)
+    assert not waiting.settle(everything=False)
+    assert rows_of(client, "SELECT count() FROM energy_15min") == [(0,)]
+
+    successor = TableWriter(client, WINDOWS_TABLE, "waiting", 1e9)
+    successor.open(0)
+    assert successor.settle(everything=True)
+
+    assert_sums_are_those_of_the_windows(client)
+    assert rows_of(client, "SELECT import_kwh FROM v_energy_day") == [(3.0,)]
+    third = TableWriter(client, WINDOWS_TABLE, "waiting", 1e9)
+    third.open(0)
+    assert third.settle(everything=False)  # nothing is behind what the successor recorded
 
 
 def test_a_sum_that_was_taken_earlier_and_is_stored_later_is_not_shown(client):

@@ -1,0 +1,29 @@
+"""The one thread that talks to a store."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+class HistoryThread:
+    """The one thread that talks to a store: the embedded engine blocks and wants a single caller."""
+
+    def __init__(self, name: str = "history") -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self.begun = 0  # calls that were asked for
+        self.ended = 0  # and those that have returned
+
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """Run a call in the thread."""
+        self.begun += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        finally:
+            self.ended += 1
+
+    def close(self) -> None:
+        """End the thread when what it does is done."""
+        self._pool.shutdown(wait=True)
