@@ -15,10 +15,11 @@ import psutil
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
+from schemas.contract import Tariff
 from schemas.flow import Agent, Kind, Message, SiteRecord
 from schemas.reading import TELEMETRY_ROWS, TIMESTAMP
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
-from schemas.registry import Meter, MeterKind, Site, Tariff
+from schemas.registry import Meter, MeterKind, Site
 
 PER_SITE = 50
 PER_TICK = 25_000
