@@ -59,7 +59,7 @@ LEDGER_RECORD: dict[str, pl.DataType] = {
     "span": pl.String(),  # day | month
     "first_day": pl.String(),  # local, ISO 8601
     "last_day": pl.String(),
-    "settled_until": pl.Int64(),  # all grid meters have reported until then, ms UTC
+    "settled_until": pl.Int64(),  # all grid meters have reported until then, ms UTC; null while one never did
     "is_final": pl.Boolean(),  # the span has passed for all grid meters; only a correction changes it now
     "energy_kwh": pl.Float64(),
     **{f"{period}_kwh": pl.Float64() for period in PERIODS},

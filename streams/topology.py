@@ -18,6 +18,7 @@ from agents.pricing.pricing import Reference
 from schemas.reference.catalogue import REFERENCE_VERSION, load_charges, load_factors, load_tariffs
 from schemas.topics import DEAD_LETTERS, DEMAND, DEMAND_LIVE, EMISSIONS, ENERGY, LEDGER, SITE_LIVE, TELEMETRY
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
+from sinks.clickhouse.bills import DEMAND_TABLE, LEDGER_TABLE
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
 from sinks.clickhouse.rows import EMISSIONS_TABLE, READINGS_TABLE, WINDOWS_TABLE
 from streams.frame.stage import StageSpec
@@ -26,7 +27,15 @@ from streams.settings import Settings
 APP_ID = "wattloop"
 
 # What the history store keeps; each names its topic and its table.
-STORED = (READINGS_TABLE, WINDOWS_TABLE, EMISSIONS_TABLE, DEAD_LETTERS_TABLE, ACCOUNTING_TABLE)
+STORED = (
+    READINGS_TABLE,
+    WINDOWS_TABLE,
+    EMISSIONS_TABLE,
+    DEMAND_TABLE,
+    LEDGER_TABLE,
+    DEAD_LETTERS_TABLE,
+    ACCOUNTING_TABLE,
+)
 
 
 def stages(settings: Settings) -> tuple[StageSpec, ...]:

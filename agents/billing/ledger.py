@@ -122,7 +122,7 @@ class Account:
         terms = self.site.tariff.demand_on(self.span.first)
         peak = self.peaks.largest(self.span.first, self.span.last)
         return {
-            "settled_until": self.settled_until,
+            "settled_until": self.settled_until or None,
             "is_final": self.is_final,
             "energy_kwh": _kwh(cells.values()),
             **{f"{name}_kwh": _kwh(pico for rate, pico in cells.items() if rate.period == name) for name in PERIODS},
