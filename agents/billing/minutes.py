@@ -166,7 +166,7 @@ class Minutes:
             raise AssertionError("no rows are laid out")
         return (
             fresh.join(self._index, on=["site_id", "meter_id"], how="inner")
-            .sort("row", "minute", "revision", descending=[False, False, True])
+            .sort("row", "minute", "revision", descending=[False, False, True], maintain_order=True)
             .unique(["row", "minute"], keep="first", maintain_order=True)
         )
 
