@@ -20,7 +20,7 @@ DEMAND_RECORD: dict[str, pl.DataType] = {
     "counts_as_peak": pl.Boolean(),  # only what was measured all along can be the month's maximum
     "windows": pl.Int32(),  # minutes of meters in the sum
     "windows_missing": pl.Int32(),
-    "month": pl.String(),  # local billing month, YYYY-MM
+    "billing_month": pl.String(),  # local, YYYY-MM
     "month_max_kw": pl.Float64(),  # largest demand of the month so far that counts; null when there is none
     "month_max_at": pl.Int64(),  # start of that quarter hour, ms UTC
     "revision": pl.Int32(),

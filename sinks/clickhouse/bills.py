@@ -41,7 +41,7 @@ def ledger_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
     """Return the records of ledger.v1, one row each."""
     times = ("ts", "settled_until", "max_demand_at")
     rows = flat_rows(source, records, columns=LEDGER_RECORD, required=_LEDGER_REQUIRED, times=times)
-    return rows if rows.is_empty() else rows.with_columns(pl.col("first_day", "last_day").cast(pl.Date))
+    return rows if rows.is_empty() else rows.with_columns(pl.col("first_day", "last_day").str.to_date())
 
 
 DEMAND_TABLE = TableSpec(

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS demand
     counts_as_peak Bool,
     windows Int32 CODEC(T64, ZSTD(1)),
     windows_missing Int32 CODEC(T64, ZSTD(1)),
-    month LowCardinality(String),
+    billing_month LowCardinality(String),
     month_max_kw Nullable(Float64) CODEC(ZSTD(1)),
     month_max_at Nullable(DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     revision Int32 CODEC(T64, ZSTD(1)),

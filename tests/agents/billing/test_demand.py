@@ -36,7 +36,7 @@ def test_a_quarter_hour_is_sent_when_its_last_minute_closed_and_is_the_mean_powe
         "counts_as_peak": True,
         "windows": 15,
         "windows_missing": 0,
-        "month": "2026-07",
+        "billing_month": "2026-07",
         "month_max_kw": 150.0,
         "month_max_at": NOON,
         "revision": 0,
@@ -158,7 +158,7 @@ def test_a_new_month_begins_at_local_midnight_without_a_maximum() -> None:
         ],
     )
 
-    assert [(record["month"], record["month_max_kw"]) for record in demands(outcomes)] == [
+    assert [(record["billing_month"], record["month_max_kw"]) for record in demands(outcomes)] == [
         ("2026-07", 540.0),
         ("2026-08", 120.0),
     ]

@@ -191,7 +191,7 @@ def test_demands_equal_a_single_pass_and_their_sum_is_the_energy_of_the_ledger(
         assert row["counts_as_peak"] == (whole and all(one.quality == "measured" for one in mine))
     for site in SITES:
         peaks = [float(str(row["demand_kw"])) for key, row in said.items() if key[0] == site and row["counts_as_peak"]]
-        july = [row for key, row in said.items() if key[0] == site and row["month"] == "2026-07"]
+        july = [row for key, row in said.items() if key[0] == site and row["billing_month"] == "2026-07"]
         assert all(float(str(row["month_max_kw"] or 0.0)) <= max(peaks, default=0.0) for row in july)
         last = newest(ledgers(outcomes, "month"), "site_id", "first_day")
         of_july = [float(str(row["demand_kw"])) for row in july if row["counts_as_peak"]]
