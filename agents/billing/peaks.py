@@ -27,6 +27,7 @@ class Peaks:
     pico: "array[int]" = field(default_factory=lambda: array("q"))  # energy of those that count as a peak, else -1
     revision: "array[int]" = field(default_factory=lambda: array("i"))  # of the newest record, -1 before the first
     settled: dict[date, tuple[int, int]] = field(default_factory=dict)  # by local day: energy and quarter hour
+    _asked: dict[tuple[date, date], tuple[int, int] | None] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         """Begin with nothing noted."""
@@ -38,6 +39,7 @@ class Peaks:
         """Note the energy of a quarter hour, None where it does not count, and return the revision of its record."""
         if quarter > self.newest:
             self._advance(quarter)
+        self._asked.clear()
         place = quarter % self.size
         self.pico[place] = _NONE if pico_kwh is None else pico_kwh
         self.revision[place] += 1
@@ -51,6 +53,11 @@ class Peaks:
         first, last
             The days.
         """
+        if (first, last) not in self._asked:
+            self._asked[first, last] = self._largest(first, last)
+        return self._asked[first, last]
+
+    def _largest(self, first: date, last: date) -> tuple[int, int] | None:
         found = [peak for day, peak in self.settled.items() if first <= day <= last]
         for quarter in range(self.newest - self.size + 1, self.newest + 1):
             pico = self.pico[quarter % self.size]
@@ -58,9 +65,15 @@ class Peaks:
                 found.append((pico, quarter))
         return max(found, key=lambda peak: (peak[0], -peak[1]), default=None)
 
+    def move_to(self, zone: str) -> None:
+        """Take over another time zone."""
+        self.zone = zone
+        self._asked.clear()
+
     def forget_before(self, day: date) -> None:
         """Forget the days before."""
         self.settled = {one: peak for one, peak in self.settled.items() if one >= day}
+        self._asked.clear()
 
     def _advance(self, quarter: int) -> None:
         for passing in range(max(self.newest + 1, quarter - self.size + 1), quarter + 1):

@@ -70,7 +70,7 @@ class SiteBill:
     def configure(self, record: SiteRecord) -> None:
         """Take over a newer record; a meter that is no longer at the grid connection counts no more."""
         self.record, self.packed_record = record, b""
-        self.peaks.zone = record.site.time_zone
+        self.peaks.move_to(record.site.time_zone)
         grid = {meter.id for meter in record.site.grid_meters}
         self.live = {meter: one for meter, one in self.live.items() if meter in grid}
 
