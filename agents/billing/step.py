@@ -222,7 +222,7 @@ class Billing:
         for block in sorted(blocks, key=lambda rows: int(rows["minute"][0])):
             ahead = block.group_by("site").agg(pl.col("minute").max()).sort("site")
             sites, newest = ahead["site"].to_numpy(), ahead["minute"].to_numpy()
-            self._send_leaving(int(newest.max()), demands, billed)
+            self._send_leaving(dict(zip(sites.tolist(), newest.tolist(), strict=True)), demands, billed)
             self._minutes.advance(sites, newest)
             written = self._minutes.write(block)
             bookings.append(written)
@@ -230,9 +230,10 @@ class Billing:
                 self._pending.setdefault((site, quarter), 0)
         self._book(pl.concat(bookings), billed)
 
-    def _send_leaving(self, newest: int, demands: list[tuple[object, ...]], billed: set[str]) -> None:
-        """Send what still waits, before the rings move on so far that its minutes are lost."""
-        leaving = [place for place in self._pending if place[1] * DEMAND_WINDOW_MIN <= newest - self._minutes.span]
+    def _send_leaving(self, newest: Mapping[int, int], demands: list[tuple[object, ...]], billed: set[str]) -> None:
+        """Send what still waits, before the rings of its site move on so far that its minutes are lost."""
+        span = self._minutes.span
+        leaving = [place for place in self._pending if place[1] * DEMAND_WINDOW_MIN <= newest.get(place[0], 0) - span]
         self._send(leaving, demands, billed)
 
     def _send_due(self, arrived_at: int, demands: list[tuple[object, ...]], billed: set[str]) -> None:

@@ -174,6 +174,18 @@ def test_days_of_silence_and_then_all_of_it_at_once_lose_no_quarter_hour() -> No
     assert {record["revision"] for record in records} == {0}
 
 
+def test_a_site_that_lies_days_behind_another_is_not_hurried() -> None:
+    day = 24 * 60
+    agent = billing()
+    fed(agent, [site_at(a_billed_site()), site_at(a_billed_site("loom")), minutes_at(0, range(7)), tick_at(0)])
+
+    hurried = fed(agent, [minutes_at(1, range(3 * day, 3 * day + 7), site_id="loom"), tick_at(1)])
+    (record,) = demands(fed(agent, [minutes_at(2, range(7, 15)), tick_at(2)]))
+
+    assert not demands(hurried)
+    assert what(record) == (150.0, "measured", True, 150.0, 0)
+
+
 def test_a_maximum_stays_when_it_is_too_old_to_be_revised() -> None:
     days = 3 * 24 * 60
     agent = billing()
