@@ -90,7 +90,7 @@ LEDGER_RECORD: dict[str, pl.DataType] = {
     "windows": pl.Int64(),  # minutes of grid meters
     "windows_not_measured": pl.Int64(),  # estimated or partial
     "windows_without_energy": pl.Int64(),
-    "windows_uncorrected": pl.Int64(),  # revised too late to be corrected here
+    "windows_uncorrected": pl.Int64(),  # revised too late, without saying what they replace
     "reference_version": pl.String(),
     "revision": pl.Int32(),
 }

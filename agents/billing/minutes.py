@@ -33,6 +33,8 @@ FRESH: dict[str, pl.DataType] = {
     "import_kvarh": pl.Float64(),
     "code": pl.UInt8(),
     "revision": pl.Int32(),
+    "former_kwh": pl.Float64(),  # what a revision replaces; null when there was nothing
+    "tells_former": pl.Boolean(),  # whether the window says so at all
 }
 
 # What minutes change in the sums of a site; whole numbers.
@@ -56,22 +58,26 @@ def fresh_of(windows: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     windows
-        Columns of `schemas.window.WINDOW_ROWS`; reactive energy (`import_kvarh`) where it is measured.
+        Columns of `schemas.window.WINDOW_ROWS`; reactive energy (`import_kvarh`) where it is measured, and what a
+        revision replaces (`previous_import_kwh`) where that is said.
 
     Returns
     -------
     pl.DataFrame
         `FRESH`.
     """
-    has_reactive = "import_kvarh" in windows.columns
+    nothing = pl.lit(None, pl.Float64)
+    tells_former = "previous_import_kwh" in windows.columns
     return windows.filter(pl.col("meter_kind") == "grid").select(
         "site_id",
         "meter_id",
         minute=pl.col("window_start").dt.epoch("ms") // 60_000,
         import_kwh="import_kwh",
-        import_kvarh=pl.col("import_kvarh") if has_reactive else pl.lit(None, pl.Float64),
+        import_kvarh=pl.col("import_kvarh") if "import_kvarh" in windows.columns else nothing,
         code=pl.col("quality").replace_strict(_CODE, return_dtype=pl.UInt8),
         revision=pl.col("revision"),
+        former_kwh=pl.col("previous_import_kwh") if tells_former else nothing,
+        tells_former=pl.lit(tells_former),
     )
 
 
@@ -193,8 +199,9 @@ class Minutes:
         Returns
         -------
         pl.DataFrame
-            `BOOKINGS`, a row per minute that changes something. A minute that is older than the rings is added when it
-            is new, and counted as uncorrected when it is a revision: what it replaces is not known any more.
+            `BOOKINGS`, a row per minute that changes something, and whether it is `in_ring`. A minute that is older
+            than the rings is added when it is new. When it is a revision, it is exchanged for what it says that it
+            replaces, without its reactive energy; when it does not say so, it is counted as uncorrected.
         """
         row, site = placed["row"].to_numpy(), placed["site"].to_numpy()
         minute, revision = placed["minute"].to_numpy(), placed["revision"].to_numpy()
@@ -206,12 +213,17 @@ class Minutes:
             self._kvarh = np.full(self._kwh.shape, np.nan)
         cell = minute % self.span
         in_ring = minute > self.newest[site] - self.span
-        was = np.where(in_ring, self._code[row, cell], ABSENT)
-        newer = ~in_ring & (revision == 0) | in_ring & ((was == ABSENT) | (revision > self._revision[row, cell]))
-        too_late = ~in_ring & (revision > 0)
-        after = _amounts(kwh, kvarh, code)
-        before_kvarh = np.full(len(row), np.nan) if self._kvarh is None else self._kvarh[row, cell]
-        before = _amounts(self._kwh[row, cell], before_kvarh, was)
+        former = placed["former_kwh"].to_numpy()
+        exchanged = ~in_ring & (revision > 0) & placed["tells_former"].to_numpy()
+        too_late = ~in_ring & (revision > 0) & ~exchanged
+        # Only what was estimated is ever revised so late.
+        of_former = np.where(np.isnan(former), ABSENT, ESTIMATED)
+        was = np.where(in_ring, self._code[row, cell], np.where(exchanged, of_former, ABSENT)).astype(np.uint8)
+        had_kwh = np.where(in_ring, self._kwh[row, cell], former)
+        had_kvarh = np.full(len(row), np.nan) if self._kvarh is None else self._kvarh[row, cell]
+        newer = ~in_ring & ~too_late | in_ring & ((was == ABSENT) | (revision > self._revision[row, cell]))
+        after = _amounts(kwh, np.where(exchanged, np.nan, kvarh), code)
+        before = _amounts(had_kwh, np.where(in_ring, had_kvarh, np.nan), was)
         changes = {name: np.where(newer, after[name] - before[name], 0) for name in after}
         put = newer & in_ring
         self._kwh[row[put], cell[put]] = kwh[put]

@@ -227,6 +227,20 @@ def test_a_revision_of_a_minute_that_is_no_longer_known_is_counted_and_changes_n
     assert at(ledgers(outcomes, "month")[0], "energy_kwh", "windows_uncorrected") == (float(days), 1)
 
 
+def test_a_late_revision_that_says_what_it_replaces_corrects_the_bill_however_old_it_is() -> None:
+    days = 3 * 24 * 60
+    agent = billing()
+    fed(agent, [site_at(a_billed_site()), *steadily(NOON, days, 1.0)])
+
+    late = minutes_at(days * 60, [5, 6], import_kwh=9.0, revision=1)
+    assert late.rows is not None
+    told = late.rows.with_columns(previous_import_kwh=pl.Series([1.0, None]))  # of the second nothing was sent
+    outcomes = fed(agent, [Message(late.kind, late.arrived_at, told), tick_at(days * 60 + 2)])
+
+    month = ledgers(outcomes, "month")[0]
+    assert at(month, "energy_kwh", "windows_uncorrected") == (days + 8.0 + 9.0, 0)
+
+
 def test_a_meter_that_comes_back_after_days_is_billed_although_its_quarter_hours_were_sent() -> None:
     days = 3 * 24 * 60
     agent = billing()
