@@ -7,6 +7,7 @@ from datetime import date
 from agents.billing.spans import local_day
 
 _NONE = -1
+_ANSWERS = 4  # the running day and month, and those before
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class Peaks:
         """Note the energy of a quarter hour, None where it does not count, and return the revision of its record."""
         if quarter > self.newest:
             self._advance(quarter)
-        self._asked.clear()
+        self._answer_anew(quarter, pico_kwh)
         place = quarter % self.size
         self.pico[place] = _NONE if pico_kwh is None else pico_kwh
         self.revision[place] += 1
@@ -56,6 +57,19 @@ class Peaks:
         if (first, last) not in self._asked:
             self._asked[first, last] = self._largest(first, last)
         return self._asked[first, last]
+
+    def _answer_anew(self, quarter: int, pico_kwh: int | None) -> None:
+        """Keep the answers given so far right, without looking at all quarter hours again."""
+        if len(self._asked) > _ANSWERS:
+            self._asked.clear()
+        day = local_day(self.zone, quarter)
+        for (first, last), best in list(self._asked.items()):
+            if not first <= day <= last:
+                continue
+            if best is not None and best[1] == quarter:
+                del self._asked[first, last]  # revised: perhaps another one is the largest now
+            elif pico_kwh is not None and (best is None or (pico_kwh, -quarter) > (best[0], -best[1])):
+                self._asked[first, last] = (pico_kwh, quarter)
 
     def _largest(self, first: date, last: date) -> tuple[int, int] | None:
         found = [peak for day, peak in self.settled.items() if first <= day <= last]
