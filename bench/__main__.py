@@ -16,9 +16,10 @@ from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
 from bench.scale import print_scale
+from schemas.contract import Tariff
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
-from schemas.registry import Meter, MeterKind, Site, Tariff
+from schemas.registry import Meter, MeterKind, Site
 from streams.ingest.decode import NDJSON_TYPE, decode
 from streams.ingest.poll import Poll, RawMessage
 from streams.ingest.validate import Bounds, known_meters, validate

@@ -1,4 +1,4 @@
-"""How metering and emissions behave from hundreds to a million meters: one partition, one core, no broker.
+"""How metering, emissions and billing behave from hundreds to a million meters: one partition, one core, no broker.
 
 Every tick brings about the same number of readings whatever the number of meters, as a worker sees it that catches up,
 so that figures per reading can be compared. CPU time is taken, because machines are shared.
@@ -12,13 +12,15 @@ import numpy as np
 import polars as pl
 import psutil
 
+from agents.billing.step import Billing
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
+from schemas.contract import Tariff
 from schemas.flow import Agent, Kind, Message, SiteRecord
 from schemas.reading import TELEMETRY_ROWS, TIMESTAMP
-from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
-from schemas.registry import Meter, MeterKind, Site, Tariff
+from schemas.reference.catalogue import REFERENCE_VERSION, load_charges, load_factors, load_tariffs
+from schemas.registry import Meter, MeterKind, Site
 
 PER_SITE = 50
 PER_TICK = 25_000
@@ -82,18 +84,19 @@ def spent_s(work: Callable[[], object]) -> float:
 
 
 def figures_of(meters: int) -> Figures:
-    """Measure both agents with this many meters."""
+    """Measure the agents with this many meters."""
     memory = psutil.Process().memory_info
     reference = Reference(load_factors(), load_tariffs(), REFERENCE_VERSION)
     records = [SiteRecord(site, 1) for site in sites(meters)]
-    metering, emissions = Metering(60), Emissions(reference)
+    charges = load_charges()
+    metering, emissions, billing = Metering(60), Emissions(reference), Billing(reference, charges)
     before = memory().rss
     for record in records:
-        for agent in (metering, emissions):
+        for agent in (metering, emissions, billing):
             agent.step(Message(Kind.SITE, START_MS, record=record))
     now = START_MS
     warm, measured = (max(sweeps, TICKS * PER_TICK // meters) for sweeps in (WARM_SWEEPS, SWEEPS))
-    metering_s = emissions_s = 0.0
+    metering_s = emissions_s = billing_s = 0.0
     readings = windows = 0
     for at, rows in batches(meters, 0, warm + measured):
         now = at + 1000
@@ -104,11 +107,16 @@ def figures_of(meters: int) -> Figures:
         for output in outcome.outputs:
             if output.kind is not None:
                 emissions.step(Message(output.kind, now, output.rows, output.record))
+        after_emissions = time.process_time()
+        for output in outcome.outputs:
+            if output.kind is not None:
+                billing.step(Message(output.kind, now, output.rows, output.record))
         ended = time.process_time()
         if at < START_MS + warm * INTERVAL_MS:
             continue
         metering_s += between - began
-        emissions_s += ended - between
+        emissions_s += after_emissions - between
+        billing_s += ended - after_emissions
         readings += rows.height
         windows += sum(one.rows.height for one in outcome.outputs if one.kind is Kind.WINDOWS and one.rows is not None)
     held = memory().rss - before
@@ -116,14 +124,16 @@ def figures_of(meters: int) -> Figures:
     figures = {
         "metering [readings/s]": readings / metering_s,
         "emissions [windows/s]": windows / emissions_s,
+        "billing [windows/s]": windows / billing_s,
         "metering, tick that changes nothing [ms]": statistics.median(idle) * 1e3,
-        "both agents, memory per meter [bytes]": held / meters,
+        "all agents, memory per meter [bytes]": held / meters,
         "metering, points and numbers per meter [bytes]": metering.nbytes / meters,
     }
     return (
         figures
         | snapshots_of("metering", metering, lambda: Metering(60))
         | snapshots_of("emissions", emissions, lambda: Emissions(reference))
+        | snapshots_of("billing", billing, lambda: Billing(reference, charges))
     )
 
 

@@ -5,29 +5,21 @@ The models say what one entry looks like; `schemas.registry_checks` says how ent
 """
 
 import re
-from datetime import date
 from enum import StrEnum
-from itertools import pairwise
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from schemas.contract import Tariff
+from schemas.entry import Entry, Id, Name, Positive, Weekday
 from schemas.registry_checks import site_faults
 
-ID_RULE = "an id of 1 to 64 lower-case letters, digits, '.', '_' or '-', beginning with a letter or digit"
 INCONSISTENT_SITE = "inconsistent_site"
 
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _REGION = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,8})*")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
-
-
-def _an_id(text: str) -> str:
-    if not _ID.fullmatch(text):
-        raise PydanticCustomError("id", "expected {rule}", {"rule": ID_RULE})
-    return text
 
 
 def _a_region(text: str) -> str:
@@ -60,30 +52,6 @@ def _distinct_weekdays(weekdays: tuple[int, ...]) -> tuple[int, ...]:
     if not weekdays or len(set(weekdays)) != len(weekdays):
         raise PydanticCustomError("weekdays", "expected at least one weekday from 1 (Monday) to 7, none twice")
     return weekdays
-
-
-def _ascending(prices: "tuple[EnergyPrice, ...]") -> "tuple[EnergyPrice, ...]":
-    for earlier, later in pairwise(prices):
-        if later.valid_from <= earlier.valid_from:
-            raise PydanticCustomError(
-                "ascending",
-                "{later} follows {earlier}; expected valid_from to ascend",
-                {"later": later.valid_from.isoformat(), "earlier": earlier.valid_from.isoformat()},
-            )
-    return prices
-
-
-Id = Annotated[str, AfterValidator(_an_id)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
-Price = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
-Weekday = Annotated[int, Field(ge=1, le=7, strict=True)]
-
-
-class Entry(BaseModel):
-    """What every entry of the registry has in common: immutable, and no field it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Tenant(Entry):
@@ -190,22 +158,6 @@ class Shift(Entry):
                 {"at": self.start},
             )
         return self
-
-
-class EnergyPrice(Entry):
-    """The two parts of the energy price from a day on: price(period) = fixed part + ratio x floating base."""
-
-    valid_from: date  # in the site's local time
-    floating_base_cny_per_kwh: Price
-    fixed_part_cny_per_kwh: Price
-
-
-class Tariff(Entry):
-    """How a site pays: the time-of-use plan, and its own energy prices."""
-
-    plan: Id  # of the tariff reference data
-    voltage: Name = "1-10(20)kV"
-    prices: Annotated[tuple[EnergyPrice, ...], AfterValidator(_ascending)] = ()
 
 
 class Site(Entry):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from schemas.entry import Entry
 from schemas.problem import ConfigurationError, Problem, in_words
-from schemas.registry import INCONSISTENT_SITE, Entry, Registry, Site, Tenant
+from schemas.registry import INCONSISTENT_SITE, Registry, Site, Tenant
 from schemas.registry_checks import Fault, Location, did_you_mean, registry_faults
 from schemas.yaml_places import Document, read_document
 

@@ -74,6 +74,9 @@ ENERGY = Topic("energy.v1", "partition", Encoding.BATCH, max_message_bytes=4 * M
 # deleted before anyone has read it. So these topics are kept by size.
 EMISSIONS = Topic("emissions.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=1024 * MIB)
 SITE_LIVE = Topic("site.live.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
+DEMAND = Topic("demand.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
+DEMAND_LIVE = Topic("demand.live.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
+LEDGER = Topic("ledger.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=512 * MIB)
 DEAD_LETTERS = Topic(
     "dead-letters.v1", "original key", Encoding.ORIGINAL, retention_ms=30 * DAY_MS, max_message_bytes=2 * MIB
 )
@@ -89,6 +92,9 @@ CATALOGUE: tuple[Topic, ...] = (
     ENERGY,
     EMISSIONS,
     SITE_LIVE,
+    DEMAND,
+    DEMAND_LIVE,
+    LEDGER,
     DEAD_LETTERS,
     REGISTRY,
     ACCOUNTING,

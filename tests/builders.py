@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
+from schemas.contract import EnergyPrice, Tariff
 from schemas.flow import Agent, Kind, Message, Outcome, SiteRecord
 from schemas.reading import TELEMETRY_ROWS
-from schemas.registry import EnergyPrice, Meter, MeterKind, Site, Tariff
+from schemas.registry import Meter, MeterKind, Site
 from schemas.window import WINDOW_ROWS
 
 ZHEJIANG = "cn-zj-large-industry"

@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import polars as pl
 from builders import NOON, a_meter, a_reading, a_site
 from hypothesis import strategies as st
 
+from agents.billing.state import from_bytes as billing_state
 from agents.emissions.state import from_bytes as emissions_state
 from agents.metering.state import SiteState
 from agents.metering.step import Metering
@@ -118,8 +119,21 @@ def _emissions_state(packed: bytes) -> object:
     return state, waiting.rows(), fresh.rows(), moved
 
 
+def _billing_state(packed: bytes) -> object:
+    found = billing_state(packed)
+    rings = [
+        [one.reached, one.closed, *(list(map(repr, column.tolist())) for column in astuple(one.ring))]
+        for one in found.meters
+    ]
+    return found.bill, found.newest, rings, found.pending, found.fresh.rows(), found.moved
+
+
 # By the name of the agent: what a snapshot says, so that snapshots can be compared by meaning.
-STATES: dict[str, Callable[[bytes], object]] = {"metering": _metering_state, "emissions": _emissions_state}
+STATES: dict[str, Callable[[bytes], object]] = {
+    "metering": _metering_state,
+    "emissions": _emissions_state,
+    "billing": _billing_state,
+}
 
 
 def said(agent: str, snapshots: Mapping[str, bytes]) -> dict[str, object]:

@@ -9,7 +9,7 @@ import polars as pl
 
 from agents.pricing.carbon import FACTOR_CHOICE, factor_table, location_based_kg
 from agents.pricing.price_shelf import PriceShelf
-from agents.pricing.tariff import EnergyPrice, energy_cost_cny, tariff_calendar
+from agents.pricing.tariff import PRICED, energy_cost_cny, energy_price, tariff_calendar
 from schemas.reference.tariffs import TariffPlan
 from schemas.registry import MeterKind, Site
 
@@ -20,6 +20,8 @@ _SITES = {
     "contract": pl.String(),
     "grid_meters": pl.Int32(),
 }
+
+_PRICING = {"plan", "prices", "contracts", "hot_days"}  # what of a tariff decides period and price
 
 _FACTORS = {"reporting_year" if name == "year" else name: kind for name, kind in FACTOR_CHOICE.items()}
 
@@ -82,9 +84,7 @@ class Pricing:
         rows = []
         self._contracts.clear()
         for site in sites:
-            contract = (
-                f"{site.tariff.plan}|{site.time_zone}|{[price.model_dump_json() for price in site.tariff.prices]}"
-            )
+            contract = f"{site.time_zone}|{site.tariff.model_dump_json(include=_PRICING)}"
             self._contracts[contract] = site
             grid = sum(meter.kind is MeterKind.GRID for meter in site.meters)
             rows.append((site.id, site.region, site.time_zone, contract, grid))
@@ -121,6 +121,23 @@ class Pricing:
             emitted_kg=location_based_kg(pl.col("import_kwh"), pl.col("factor_kg_per_kwh")),
             cost_cny=energy_cost_cny(pl.col("import_kwh"), pl.col("price_cny_per_kwh")),
         )
+
+    def tariffed(self, minutes: pl.DataFrame) -> pl.DataFrame:
+        """Add the local day and what the tariff says to minutes of sites, without factors.
+
+        Parameters
+        ----------
+        minutes
+            `site_id` and `window_start` (Int64, ms UTC, whole minutes), with any other columns.
+
+        Returns
+        -------
+        pl.DataFrame
+            The minutes in their order with `local_day` (Date) and the columns of `tariff.PRICED`.
+        """
+        sites = self._sites.drop("grid_meters")
+        placed = self._with_local_day(minutes.join(sites, on="site_id", how="left", maintain_order="left"))
+        return placed.hstack(self._prices_of(placed)).select(*minutes.columns, "local_day", *PRICED)
 
     def terms(self, moments: Mapping[str, int]) -> Mapping[str, "Terms"]:
         """Return what holds for sites at a minute each; it is worked out once per interval of the tariff.
@@ -175,9 +192,14 @@ class Pricing:
     def _month(self, contract: str, first: date) -> pl.DataFrame:
         site = self._contracts[contract]
         last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
-        prices = [
-            EnergyPrice(price.valid_from, price.floating_base_cny_per_kwh, price.fixed_part_cny_per_kwh)
-            for price in site.tariff.prices
-        ]
+        prices = [energy_price(price) for price in site.tariff.prices]
         plan = self.reference.plans[site.tariff.plan]
-        return tariff_calendar(plan, prices, ZoneInfo(site.time_zone), first, last)
+        return tariff_calendar(
+            plan,
+            prices,
+            ZoneInfo(site.time_zone),
+            first,
+            last,
+            hot_days=frozenset(site.tariff.hot_days),
+            contracts=site.tariff.contracts,
+        )

@@ -1,7 +1,8 @@
 """Time-of-use prices: which period a minute belongs to, and what a kilowatt-hour costs in it.
 
 A calendar is built once per plan, prices, zone and month, from local days, and then joined to windows.
-Rules are taken in this order: holidays, announced hot days, date ranges, ordinary periods.
+Rules are taken in this order: holidays, announced hot days, date ranges, ordinary periods. A retail contract changes
+the ratios or prices of these rules, or brings hours of its own and sets all of them aside.
 """
 
 import math
@@ -15,6 +16,8 @@ import polars as pl
 
 from agents.pricing.carbon import Quantity
 from agents.pricing.rest_days import days_of_rule, is_working_weekend
+from schemas.contract import EnergyPrice as ListedPrice
+from schemas.contract import PricePart, RetailContract
 from schemas.reference.tariffs import DAY_MIN, Rule, TariffEdition, TariffPlan
 
 MINUTE_MS = 60_000
@@ -28,12 +31,13 @@ CALENDAR: dict[str, pl.DataType] = {
     "period": pl.String(),  # sharp | peak | flat | valley | deep_valley; null on days without a valid edition
     "ratio": pl.Float64(),  # on the floating base
     "price_cny_per_kwh": pl.Float64(),  # null when no price is known for the day
-    "tariff_id": pl.String(),  # the edition
+    "tariff_id": pl.String(),  # the edition, or contract:<id>
+    "price_contains": pl.String(),  # what of network and government_funds is in the price, joined by '+'
 }
-PRICED = ("period", "ratio", "price_cny_per_kwh", "tariff_id")
+PRICED = ("period", "ratio", "price_cny_per_kwh", "tariff_id", "price_contains")
 
-_Meaning = tuple[str | None, float | None, float | None, str | None]  # the columns of PRICED
-_NOTHING_VALID: _Meaning = (None, None, None, None)
+_Meaning = tuple[str | None, float | None, float | None, str | None, str | None]  # the columns of PRICED
+_NOTHING_VALID: _Meaning = (None, None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,14 @@ class EnergyPrice:
         The part that the ratio of a period acts on. [CNY/kWh]
     fixed_part_cny_per_kwh
         The part that is the same in every period. [CNY/kWh]
+    contains
+        What else is in the two parts together.
     """
 
     valid_from: date
     floating_base_cny_per_kwh: float
     fixed_part_cny_per_kwh: float
+    contains: tuple[PricePart, ...] = ("network", "government_funds")
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.floating_base_cny_per_kwh) and math.isfinite(self.fixed_part_cny_per_kwh)):
@@ -119,6 +126,7 @@ def tariff_calendar(
     last_day: date,
     *,
     hot_days: frozenset[date] = frozenset(),
+    contracts: Sequence[RetailContract] = (),
 ) -> pl.DataFrame:
     """Lay the rules of a plan over local days.
 
@@ -134,6 +142,8 @@ def tariff_calendar(
         Local days, both included. Days of 23 or 25 hours are covered as they are.
     hot_days
         Local days that were announced as hot.
+    contracts
+        Retail contracts; the one in force on a local day overrides plan and prices.
 
     Returns
     -------
@@ -161,7 +171,7 @@ def tariff_calendar(
         raise ValueError(f"the last day {last_day} comes before the first {first_day}")
     if len({price.valid_from for price in prices}) < len(prices):
         raise ValueError(f"two prices of plan {plan.id} start on the same day")
-    local_days = _LocalDays(plan, prices, _holiday_days(plan, first_day, last_day), hot_days)
+    local_days = _LocalDays(plan, prices, _holiday_days(plan, first_day, last_day), hot_days, contracts)
     start = datetime.combine(first_day, time(), tzinfo=zone).astimezone(UTC)
     end = datetime.combine(last_day + timedelta(days=1), time(), tzinfo=zone).astimezone(UTC)
     intervals = (
@@ -178,8 +188,30 @@ def tariff_calendar(
     return calendar
 
 
+@dataclass(frozen=True, slots=True)
+class _DayRule:
+    """A rule as it holds on one local day: of the plan, or of the contract, or of both."""
+
+    period: str
+    spans_min: tuple[tuple[int, int], ...]
+    ratio: float | None
+    cny_per_kwh: float | None = None  # instead of a ratio
+    contains: tuple[PricePart, ...] = ()  # in this whole price
+
+    def meaning(self, price: EnergyPrice | None, tariff_id: str) -> _Meaning:
+        """Return the columns of `PRICED`."""
+        if self.cny_per_kwh is not None:
+            return self.period, None, self.cny_per_kwh, tariff_id, _joined(self.contains)
+        if self.ratio is None or price is None:
+            return self.period, self.ratio, None, tariff_id, None
+        cny_per_kwh = period_price_cny_per_kwh(
+            self.ratio, price.floating_base_cny_per_kwh, price.fixed_part_cny_per_kwh
+        )
+        return self.period, self.ratio, cny_per_kwh, tariff_id, _joined(price.contains)
+
+
 class _LocalDays:
-    """What the rules of a plan say about local days, as far as anything is known about them."""
+    """What plan and contracts say about local days, as far as anything is known about them."""
 
     def __init__(
         self,
@@ -187,11 +219,13 @@ class _LocalDays:
         prices: Sequence[EnergyPrice],
         holidays: Mapping[tuple[str, int], frozenset[date]],  # edition and place of the rule -> local days
         hot_days: frozenset[date],
+        contracts: Sequence[RetailContract],
     ) -> None:
         self.plan = plan
-        self.prices = sorted(prices, key=lambda price: price.valid_from, reverse=True)
+        self.prices = prices
         self.holidays = holidays
         self.hot_days = hot_days
+        self.contracts = contracts
 
     def between(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime, _Meaning]]:
         """Cut a stretch of wall-clock time into intervals of one meaning."""
@@ -206,16 +240,41 @@ class _LocalDays:
 
     def _of(self, day: date) -> Iterator[tuple[int, int, _Meaning]]:
         """Cut a local day of 24 hours into spans of one rule: minutes, end exclusive."""
+        contract = next((contract for contract in self.contracts if contract.holds_on(day)), None)
         edition = self.plan.edition_on(day)
-        if edition is None:
+        prices = self.prices
+        if contract is not None and contract.prices:
+            prices = [energy_price(price) for price in contract.prices]
+        valid = [price for price in prices if price.valid_from <= day]
+        price = max(valid, key=lambda price: price.valid_from, default=None)
+        if contract is not None and contract.has_own_hours:
+            rules = [
+                _DayRule(own.name, own.spans_min, own.ratio, own.cny_per_kwh, contract.contains)
+                for own in contract.periods
+                if own.holds_on(day, day.isoweekday())
+            ]
+        elif edition is not None:
+            rules = [self._under(contract, rule, day) for rule in self._rules_on(edition, day)]
+        else:
             yield 0, DAY_MIN, _NOTHING_VALID
             return
-        price = next((price for price in self.prices if price.valid_from <= day), None)
-        rules = [(rule, span) for rule in self._rules_on(edition, day) for span in rule.spans_min]
-        cuts = sorted({0, DAY_MIN, *(minute for _, span in rules for minute in span)})
+        tariff_id = f"contract:{contract.id}" if contract is not None else edition.id if edition is not None else ""
+        covered = [(rule, span) for rule in rules for span in rule.spans_min]
+        cuts = sorted({0, DAY_MIN, *(minute for _, span in covered for minute in span)})
         for first_min, last_min in pairwise(cuts):
-            rule = next(rule for rule, (start, end) in rules if start <= first_min < end)
-            yield first_min, last_min, (rule.name, rule.ratio, _price_in(rule, price), edition.id)
+            rule = next(rule for rule, (start, end) in covered if start <= first_min < end)
+            yield first_min, last_min, rule.meaning(price, tariff_id)
+
+    def _under(self, contract: RetailContract | None, rule: Rule, day: date) -> _DayRule:
+        """Return a rule of the plan with the ratio or price that the contract gives to its period."""
+        own = None
+        if contract is not None:
+            weekday = day.isoweekday()
+            own = next((one for one in contract.periods if one.name == rule.name and one.holds_on(day, weekday)), None)
+        if contract is None or own is None:
+            return _DayRule(rule.name, rule.spans_min, rule.ratio)
+        ratio = rule.ratio if own.ratio is None else own.ratio
+        return _DayRule(rule.name, rule.spans_min, ratio, own.cny_per_kwh, contract.contains)
 
     def _rules_on(self, edition: TariffEdition, day: date) -> Iterator[Rule]:
         """Yield the rules that hold on a local day, the strongest first."""
@@ -236,10 +295,13 @@ class _LocalDays:
                 yield rule
 
 
-def _price_in(rule: Rule, price: EnergyPrice | None) -> float | None:
-    if price is None:
-        return None
-    return period_price_cny_per_kwh(rule.ratio, price.floating_base_cny_per_kwh, price.fixed_part_cny_per_kwh)
+def energy_price(price: ListedPrice) -> EnergyPrice:
+    """Return a price of the registry as the calendar takes it."""
+    return EnergyPrice(price.valid_from, price.floating_base_cny_per_kwh, price.fixed_part_cny_per_kwh, price.contains)
+
+
+def _joined(contains: Sequence[PricePart]) -> str:
+    return "+".join(sorted(set(contains)))
 
 
 def _holiday_days(plan: TariffPlan, first_day: date, last_day: date) -> dict[tuple[str, int], frozenset[date]]:

@@ -10,12 +10,14 @@ from importlib.resources import files
 
 import polars as pl
 
+from schemas.reference.charges import Charges, parse_charges
 from schemas.reference.factors import parse_factors, parse_regions
 from schemas.reference.tariffs import TariffPlan, parse_tariffs
 
 FACTORS_FILE = "emission_factors.csv"
 REGIONS_FILE = "regions.csv"
 TARIFFS_FILE = "tariffs.json"
+CHARGES_FILE = "charges.json"
 
 
 def load_regions() -> pl.DataFrame:
@@ -64,6 +66,22 @@ def load_tariffs() -> dict[str, TariffPlan]:
     return parse_tariffs(_text(TARIFFS_FILE), TARIFFS_FILE, frozenset(load_regions()["region_code"]))
 
 
+def load_charges() -> Charges:
+    """Return charges beside the energy price: demand, network, funds, and the rules of the power factor.
+
+    Raises
+    ------
+    ReferenceDataError
+        With every problem of the file.
+
+    Examples
+    --------
+    >>> load_charges().power_factor_rule.standard
+    0.9
+    """
+    return parse_charges(_text(CHARGES_FILE), CHARGES_FILE, frozenset(load_regions()["region_code"]))
+
+
 def version_of(texts: dict[str, str], as_of: str) -> str:
     """Name an edition of the data by its date and its content.
 
@@ -94,7 +112,7 @@ def _text(name: str) -> str:
 
 
 def _shipped_version() -> str:
-    texts = {name: _text(name) for name in (FACTORS_FILE, REGIONS_FILE, TARIFFS_FILE)}
+    texts = {name: _text(name) for name in (FACTORS_FILE, REGIONS_FILE, TARIFFS_FILE, CHARGES_FILE)}
     return version_of(texts, str(json.loads(texts[TARIFFS_FILE])["as_of"]))
 
 

@@ -3,10 +3,10 @@
 import calendar
 import json
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import date
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -42,12 +42,12 @@ class Rule(_Entry):
 
     @field_validator("hours")
     @classmethod
-    def _whole_minutes_in_order(cls, hours: HourSpans) -> HourSpans:
+    def _quarter_hours_in_order(cls, hours: HourSpans) -> HourSpans:
         for start, end in hours:
             if start >= end:
                 raise ValueError(f"hours that end after they start, not {start} to {end}")
-            if any(abs(hour * 60 - round(hour * 60)) > 1e-9 for hour in (start, end)):
-                raise ValueError(f"hours on whole minutes, not {start} to {end}")
+            if any(hour * 4 != round(hour * 4) for hour in (start, end)):
+                raise ValueError(f"hours on quarter hours, in which bills are settled, not {start} to {end}")
         return hours
 
     @property
@@ -150,6 +150,19 @@ class TariffEdition(_Entry):
         return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
 
 
+class _Hours(Protocol):
+    """Hours of the local day in some months, on some ISO weekdays."""
+
+    @property
+    def months(self) -> Collection[int]: ...
+
+    @property
+    def weekdays(self) -> Collection[int]: ...
+
+    @property
+    def spans_min(self) -> tuple[tuple[int, int], ...]: ...
+
+
 class HolidayCalendar(_Entry):
     """Whose holidays count, and how the maintained library `holidays` calls them in English."""
 
@@ -250,22 +263,39 @@ def _unknown_holidays(file: str, edition: TariffEdition, known: HolidayCalendar)
     ]
 
 
-def _coverage_problems(file: str, edition: TariffEdition) -> list[Problem]:
-    """Every minute of every month and weekday belongs to exactly one period."""
+def coverage_faults(periods: Iterable[_Hours]) -> list[tuple[str, str, list[str]]]:
+    """Find where a minute of a month and weekday does not belong to exactly one period.
+
+    Parameters
+    ----------
+    periods
+        Rules with `months`, `weekdays` and `spans_min`.
+
+    Returns
+    -------
+    list
+        Hours, how many periods they are in, and the `month/weekday` where that is so.
+    """
+    rules = list(periods)
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for month in range(1, 13):
         for weekday in range(1, 8):
             counts = [0] * DAY_MIN
-            for rule in edition.periods:
+            for rule in rules:
                 if month in rule.months and weekday in rule.weekdays:
                     for start, end in rule.spans_min:
                         counts[start:end] = [count + 1 for count in counts[start:end]]
             for span, how in _faults(counts):
                 found[span, how].append(f"{month}/{weekday}")
+    return [(span, how, days) for (span, how), days in found.items()]
+
+
+def _coverage_problems(file: str, edition: TariffEdition) -> list[Problem]:
+    """Every minute of every month and weekday belongs to exactly one period."""
     expected = "every minute in exactly one period"
     return [
         Problem(file, edition.id, "periods", f"{expected}; {span} is in {how} on month/weekday {', '.join(days)}")
-        for (span, how), days in found.items()
+        for span, how, days in coverage_faults(edition.periods)
     ]
 
 

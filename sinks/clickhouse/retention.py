@@ -23,8 +23,8 @@ class Retention:
     Parameters
     ----------
     readings_months, windows_months, quarters_months, hours_months, dead_letters_months
-        Age at which rows are dropped: readings; windows and emissions of 60 s; sums of 15 minutes; sums of hours and
-        days; dead letters.
+        Age at which rows are dropped: readings; windows and emissions of 60 s; sums of 15 minutes and demand; sums of
+        hours and days and the ledger; dead letters.
     replayed_days
         How long a row stays at least after it was written, however old its event time is: what is replayed has to be
         there until its sums are made of it.
@@ -49,6 +49,8 @@ class Retention:
             ("readings", "ts", self.readings_months),
             ("energy_windows", "window_start", self.windows_months),
             ("emissions", "ts", self.windows_months),
+            ("demand", "ts", self.quarters_months),
+            ("ledger", "ts", self.hours_months),
             ("dead_letters", "arrived_at", self.dead_letters_months),
         )
         for table, time, months in stored:

@@ -74,7 +74,7 @@ class Tally:
         start = next(pl.col(name) for name in _STARTS if name in rows.columns)
         imported, exported, first, last = rows.select(
             pl.col(ENERGY).sum(),
-            pl.col("export_kwh").sum(),
+            pl.col("export_kwh").sum() if "export_kwh" in rows.columns else pl.lit(0.0).alias("export_kwh"),
             start.cast(pl.Int64).min().alias("first"),
             start.cast(pl.Int64).max().alias("last"),
         ).row(0)

@@ -110,7 +110,7 @@ def as_text(proof: Proof, period: Period, *, each: bool) -> Iterator[str]:
     sums = proof.totals.group_by(by).agg(
         pl.col(*_COUNTS, "sent_import_kwh").sum(), pl.col("first_offset").min(), pl.col("last_offset").max()
     )
-    order = pl.col("station").replace_strict({"ingest": 0, "metering": 1, "emissions": 2}, default=3)
+    order = pl.col("station").replace_strict({"ingest": 0, "metering": 1, "emissions": 2, "billing": 3}, default=4)
     rows = [HEADINGS]
     for row in sums.sort(order, *by).iter_rows(named=True):
         where = (
@@ -121,7 +121,7 @@ def as_text(proof: Proof, period: Period, *, each: bool) -> Iterator[str]:
     yield from _aligned(rows)
     received = proof.totals.filter(station="ingest")
     if proof.replaced:
-        yield f"{proof.replaced:,} windows or emission records were replaced by later ones"
+        yield f"{proof.replaced:,} windows or records were replaced by later ones"
     for (log_id, station), lacking in proof.behind.items():
         yield f"in flight: {lacking:,} rows that {station} has not accounted for yet (log {log_id})"
     for one in proof.in_flight:

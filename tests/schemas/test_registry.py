@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.registry import EnergyPrice, Meter, MeterKind, Shift, Site, Tariff
+from schemas.contract import EnergyPrice, Tariff
+from schemas.registry import Meter, MeterKind, Shift, Site
 
 
 def a_meter(meter_id: str = "main", kind: MeterKind = MeterKind.GRID, parent: str | None = None) -> Meter:

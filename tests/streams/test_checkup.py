@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.registry import Meter, MeterKind, Site, Tariff
+from schemas.contract import Tariff
+from schemas.registry import Meter, MeterKind, Site
 from schemas.topics import DAY_MS
 from sinks.clickhouse.migrate import Migration, packaged_migrations
 from streams.checkup.broker import (

@@ -3,7 +3,8 @@ import logging
 
 import pytest
 
-from schemas.registry import Meter, MeterKind, Registry, Site, Tariff, Tenant
+from schemas.contract import Tariff
+from schemas.registry import Meter, MeterKind, Registry, Site, Tenant
 from streams.registry_state import Changes, RegistryState, changes
 
 DEMO = Tenant(id="demo", name="Demo")

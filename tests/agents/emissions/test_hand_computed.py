@@ -7,8 +7,8 @@ import pytest
 from builders import a_site
 
 from agents.pricing.pricing import Pricing, Reference
+from schemas.contract import EnergyPrice, Tariff
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
-from schemas.registry import EnergyPrice, Tariff
 
 # The two parts of the 2026 example: floating base 0.5252 and fixed part 0.6803 - 0.5252 = 0.1551 CNY/kWh.
 PRICE = EnergyPrice(valid_from=date(2026, 1, 1), floating_base_cny_per_kwh=0.5252, fixed_part_cny_per_kwh=0.1551)

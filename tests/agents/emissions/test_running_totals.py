@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from agents.emissions.step import Emissions
 from agents.pricing.pricing import Reference
+from schemas.contract import Tariff
 from schemas.emission import LIVE_RECORD
 from schemas.flow import Kind, Message, Outcome
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
-from schemas.registry import Tariff
 from schemas.topics import EMISSIONS, SITE_LIVE
 from schemas.window import LIVE_ROWS
 

@@ -8,10 +8,10 @@ from builders import NOON, ZHEJIANG, a_meter, a_site, fed, ms, rows_at, sent, si
 from agents.emissions.minutes import KEEP_MS
 from agents.emissions.step import HOLD_MS, Emissions
 from agents.pricing.pricing import Reference
+from schemas.contract import Tariff
 from schemas.emission import EMISSION_RECORD
 from schemas.flow import Kind, Message, Outcome
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
-from schemas.registry import Tariff
 from schemas.topics import EMISSIONS, MIB
 from schemas.window import LIVE_ROWS
 

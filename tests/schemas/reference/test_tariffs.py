@@ -84,7 +84,7 @@ def test_an_open_edition_cannot_be_followed_by_another() -> None:
         (lambda entry: entry.update(region_code="CN-SH", plan="cn-ah-industry"), "as cn-"),
         (lambda entry: entry.update(colour="green"), "colour: expected Extra inputs are not permitted"),
         (lambda entry: entry.pop("plan"), "plan: expected Field required"),
-        (lambda entry: entry["periods"][0].update(hours=[[10.001, 12], [14, 19]]), "whole minutes"),
+        (lambda entry: entry["periods"][0].update(hours=[[10.001, 12], [14, 19]]), "quarter hours"),
         (lambda entry: entry["periods"][0].update(hours=[[12, 10]]), "hours that end after they start"),
         (lambda entry: entry["periods"][0].update(hours=[[14, 25]]), "less than or equal to 24"),
         (lambda entry: entry["periods"][0].update(name="rush"), "'sharp', 'peak', 'flat'"),

@@ -21,14 +21,14 @@ def test_the_second_time_nothing_is_changed(client):
 def test_only_what_differs_is_changed(client):
     keep(client, DEFAULT)
 
-    assert keep(client, replace(DEFAULT, quarters_months=48)) == ["energy_15min", "emissions_15min"]
+    assert keep(client, replace(DEFAULT, quarters_months=48)) == ["demand", "energy_15min", "emissions_15min"]
     assert keep(client, replace(DEFAULT, quarters_months=48)) == []
 
 
 @pytest.mark.parametrize("table", [table for table, _ in DEFAULT.expressions()])
 def test_a_row_outlives_neither_its_age_nor_the_days_after_it_was_written(client, table):
     keep(client, DEFAULT)
-    times = {"readings": "ts", "emissions": "ts", "dead_letters": "arrived_at"}
+    times = {"dead_letters": "arrived_at"} | dict.fromkeys(("readings", "emissions", "demand", "ledger"), "ts")
     written = "computed_at" if table.endswith(("15min", "hour", "day")) else "written_at"
     key = "site_id" if table != "dead_letters" else "reason"
     for name, time, at in (

@@ -1,0 +1,1 @@
+"""Billing: 15-minute demand, and the running bill of a site."""
