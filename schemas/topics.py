@@ -74,6 +74,7 @@ ENERGY = Topic("energy.v1", "partition", Encoding.BATCH, max_message_bytes=4 * M
 # deleted before anyone has read it. So these topics are kept by size.
 EMISSIONS = Topic("emissions.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=1024 * MIB)
 SITE_LIVE = Topic("site.live.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
+CORRECTIONS = Topic("corrections.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 DEAD_LETTERS = Topic(
     "dead-letters.v1", "original key", Encoding.ORIGINAL, retention_ms=30 * DAY_MS, max_message_bytes=2 * MIB
 )
@@ -92,6 +93,7 @@ CATALOGUE: tuple[Topic, ...] = (
     DEAD_LETTERS,
     REGISTRY,
     ACCOUNTING,
+    CORRECTIONS,
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

@@ -2,9 +2,9 @@
 
 meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emissions -> emissions.v1, site.live.v1
                        |                          |
-                       +--> dead-letters.v1 <-----+
+                       +--> dead-letters.v1 <-----+--> corrections.v1
 sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> emissions,
-       dead-letters.v1 -> dead_letters, accounting.v1 -> accounting
+       dead-letters.v1 -> dead_letters, accounting.v1 -> accounting, corrections.v1 -> corrections
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
 
@@ -14,8 +14,9 @@ from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
-from schemas.topics import DEAD_LETTERS, EMISSIONS, ENERGY, SITE_LIVE, TELEMETRY
+from schemas.topics import CORRECTIONS, DEAD_LETTERS, EMISSIONS, ENERGY, SITE_LIVE, TELEMETRY
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
+from sinks.clickhouse.corrections import CORRECTIONS_TABLE
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
 from sinks.clickhouse.rows import EMISSIONS_TABLE, READINGS_TABLE, WINDOWS_TABLE
 from streams.frame.stage import StageSpec
@@ -24,13 +25,18 @@ from streams.settings import Settings
 APP_ID = "wattloop"
 
 # What the history store keeps; each names its topic and its table.
-STORED = (READINGS_TABLE, WINDOWS_TABLE, EMISSIONS_TABLE, DEAD_LETTERS_TABLE, ACCOUNTING_TABLE)
+STORED = (READINGS_TABLE, WINDOWS_TABLE, EMISSIONS_TABLE, DEAD_LETTERS_TABLE, ACCOUNTING_TABLE, CORRECTIONS_TABLE)
 
 
 def stages(settings: Settings) -> tuple[StageSpec, ...]:
     """Return every agent of a deployment, in the order of the flow."""
     reference = Reference(load_factors(), load_tariffs(), REFERENCE_VERSION)
     return (
-        StageSpec("metering", TELEMETRY, (ENERGY, DEAD_LETTERS), partial(Metering, settings.allowed_lateness_s)),
+        StageSpec(
+            "metering",
+            TELEMETRY,
+            (ENERGY, CORRECTIONS, DEAD_LETTERS),
+            partial(Metering, settings.allowed_lateness_s, settings.revision_horizon_s),
+        ),
         StageSpec("emissions", ENERGY, (EMISSIONS, SITE_LIVE), partial(Emissions, reference)),
     )

@@ -97,7 +97,7 @@ def telemetry_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
 
 def window_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
     """Return the closed windows in batches of energy.v1."""
-    required = [column for column in WINDOW_ROWS if column not in ("import_kwh", "export_kwh")]
+    required = [column for column in WINDOW_ROWS if column not in ("import_kwh", "export_kwh", "previous_import_kwh")]
     batches = [
         with_origin(_batch(source, record, WINDOW_ROWS, required), *_origin(source, record))
         for record in records
@@ -108,16 +108,40 @@ def window_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
 
 def emission_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
     """Return the records of emissions.v1, one row each."""
+    return flat_rows(source, records, columns=EMISSION_RECORD, required=_EMISSION_REQUIRED, times=("ts",))
+
+
+def flat_rows(
+    source: Source,
+    records: Sequence[Record],
+    *,
+    columns: dict[str, pl.DataType],
+    required: Sequence[str],
+    times: Sequence[str],
+) -> pl.DataFrame:
+    """Return flat JSON records of an agent, one row each.
+
+    Parameters
+    ----------
+    source, records
+        Messages of one partition, and where they are from.
+    columns
+        The contract of the topic.
+    required
+        Columns that must not be missing.
+    times
+        Columns of milliseconds since 1970 UTC.
+    """
     if not records:
         return pl.DataFrame()
-    rows = json_rows(source, records, EMISSION_RECORD)
-    for name in _EMISSION_REQUIRED:
+    rows = json_rows(source, records, columns)
+    for name in required:
         missing = rows[name].is_null().arg_true()
         if missing.len():
             raise source.undecodable(records[missing[0]], f"{name} must not be missing")
     origins = [_origin(source, record) for record in records]
     return rows.with_columns(
-        pl.col("ts").cast(TIMESTAMP),
+        pl.col(times).cast(TIMESTAMP),
         pl.Series(MESSAGE, [record.offset for record in records], dtype=pl.Int64),
         pl.Series(SOURCE, [origin[0] for origin in origins], dtype=pl.Int32),
         pl.Series(OFFSET, [origin[1] for origin in origins], dtype=pl.Int64),
