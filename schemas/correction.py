@@ -26,10 +26,10 @@ CORRECTION_RECORD: dict[str, pl.DataType] = {
     "window_from": pl.Int64(),  # the windows it touches, ms UTC
     "window_until": pl.Int64(),  # end of the last one, ms UTC
     "import_before_kwh": pl.Float64(),  # energy of these windows as sent before; null where nothing was said
-    "import_after_kwh": pl.Float64(),  # late_data: of these windows; otherwise between the two readings; null = unknown
+    "import_after_kwh": pl.Float64(),  # revised: of these windows; otherwise between the two readings; null = unknown
     "export_before_kwh": pl.Float64(),
     "export_after_kwh": pl.Float64(),
-    "register_from_kwh": pl.Float64(),  # the import register before and after, multiplier applied; null for late data
+    "register_from_kwh": pl.Float64(),  # the import register before and after, multiplier applied; null with a revision
     "register_to_kwh": pl.Float64(),
     "revision": pl.Int32(),  # highest revision of the windows; 0 where none was sent before
     "raw_partition": pl.Int32(),  # the readings that caused it: partition and offset range of the raw topic

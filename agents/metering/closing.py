@@ -120,14 +120,25 @@ def close(points: Points, past: Past, known: Meters, meters: Ints, now: int) -> 
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN is null, and arithmetic on it is meant
         due = segments(Stretches(meters, counts, whole, since, close_to), known)
         windows, place = windows_of(due, meters, known)
-        if due.gap.any():
-            _remember(past, known, Stretches(meters, counts, rows, since, close_to), anchored, due)
+        # Where a register went back over the end of the last closed window, the rest of it closes now.
+        holes = past.reaching(meters, points.closed_until[meters])
+        holes[due.place[due.gap | (due.how >= RESET)]] = True
+        if holes.any():
+            closing = Stretches(meters, counts, rows, since, close_to)
+            _remember(past, known, closing, anchored, _Holes(np.flatnonzero(holes), due.place))
         _keep(points, meters, rows, due, close_to)
     at = np.flatnonzero(due.how)
     turned = Turned(
         meters[due.place[at]], due.how[at], due.a.take(at), due.b.take(at), due.import_e[at], due.export_e[at]
     )
     return Closed(windows, meters[place], turned)
+
+
+class _Holes(NamedTuple):
+    """Which meters have a hole in the windows that close."""
+
+    owners: Ints  # their places
+    place: Ints  # of the meter of each segment
 
 
 def segments(stretches: Stretches, known: Meters) -> Segments:
@@ -238,19 +249,14 @@ def anchors_of(due: Segments, last: Ints) -> tuple[Rows, Ints]:
     return anchors, np.where(straddles, due.since[last], close_to)
 
 
-def _remember(past: Past, known: Meters, closing: Stretches, anchored: Flags, due: Segments) -> None:
-    """Keep the points of windows with a pause: late readings may revise them."""
-    meters, counts = closing.meters, closing.counts
-    used = np.bincount(due.place, minlength=len(meters)) + 1  # the points before `close_to`, and the one behind it
-    owners = np.unique(due.place[due.gap])
-    firsts = starts_of(counts)[owners]
-    places = ranges(firsts, used[owners])
-    pauses = due.gap[np.searchsorted(due.place, owners)]
-    past.remember(
-        meters[owners],
-        Kept(used[owners], closing.rows.take(places), closing.since[firsts], anchored[owners], pauses),
-        known.config(meters[owners])["max_gap_ms"],
-    )
+def _remember(past: Past, known: Meters, closing: Stretches, anchored: Flags, holes: _Holes) -> None:
+    """Keep the points of windows with a hole: something that comes later may revise them."""
+    meters, owners = closing.meters, holes.owners
+    # The points before `close_to`, and the one behind it.
+    used = np.bincount(holes.place, minlength=len(meters))[owners] + 1
+    firsts = starts_of(closing.counts)[owners]
+    kept = Kept(used, closing.rows.take(ranges(firsts, used)), closing.since[firsts], anchored[owners])
+    past.remember(meters[owners], kept, known.config(meters[owners])["max_gap_ms"])
 
 
 def _keep(points: Points, meters: Ints, rows: Rows, due: Segments, close_to: Ints) -> None:

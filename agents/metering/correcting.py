@@ -59,8 +59,8 @@ def of_turns(turned: Turned, known: Meters) -> pl.DataFrame:
     )
 
 
-def of_late_data(revised: Revised, known: Meters) -> pl.DataFrame:
-    """Return a record for each range of windows that late readings revised.
+def of_revision(revised: Revised, known: Meters, kind: CorrectionKind) -> pl.DataFrame:
+    """Return a record for each range of windows that were revised.
 
     Parameters
     ----------
@@ -68,6 +68,8 @@ def of_late_data(revised: Revised, known: Meters) -> pl.DataFrame:
         The windows, and what they were.
     known
         Descriptions of the meters.
+    kind
+        Why they were.
     """
     if not len(revised.ranges):
         return pl.DataFrame(schema=CORRECTION_RECORD)
@@ -105,7 +107,7 @@ def of_late_data(revised: Revised, known: Meters) -> pl.DataFrame:
     columns |= {name: pl.Series(revised.ranges[name].copy()) for name in ("window_from", "window_until")}
     nothing = pl.repeat(None, len(spans), dtype=pl.Float64, eager=True)
     columns |= {
-        "kind": pl.repeat(CorrectionKind.LATE_DATA.value, len(spans), eager=True),
+        "kind": pl.repeat(kind.value, len(spans), eager=True),
         "register_from_kwh": nothing,
         "register_to_kwh": nothing,
     }

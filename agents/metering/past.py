@@ -1,9 +1,9 @@
-"""What is kept of closed windows that may be revised: the readings around every pause, for a while.
+"""What is kept of closed windows that may be revised: the readings around every hole, for a while.
 
 A window between readings that came in time is final. One in a pause is an estimate, until readings of the pause come
-late. So only pauses have to be kept, with the readings from the last one before the minute a pause begins in to the
-first one behind the minute it ends in: such a **strip** has all that its windows are made of. A meter that misses
-nothing costs nothing.
+late; where a register went back its energy is not known, until a swap is declared. These are **holes**, and only they
+have to be kept, with the readings from the last one before the minute a hole begins in to the first one behind the
+minute it ends in: such a **strip** has all that its windows are made of. A meter that misses nothing costs nothing.
 """
 
 from typing import NamedTuple
@@ -52,15 +52,12 @@ class Kept(NamedTuple):
         Time of the real reading the first point of each was interpolated from. [ms UTC]
     anchored
         Whether there is a closed window before the first point.
-    pauses
-        Whether a pause reaches over the first point.
     """
 
     counts: Ints
     rows: Rows
     since: Ints
     anchored: Flags
-    pauses: Flags
 
 
 class Past:
@@ -106,19 +103,27 @@ class Past:
         self.points.put(after, counts, rows)
         self.revised.put(after, *times)
 
+    def reaching(self, meters: Ints, until: Ints) -> Flags:
+        """Say which meters have a strip that reaches beyond a moment. [ms UTC]"""
+        reaches = self.points.count[meters] > 0
+        some = np.flatnonzero(reaches)
+        if len(some):
+            reaches[some] = self.points.last(meters[some])["ts"] > until[some]
+        return reaches
+
     def remember(self, meters: Ints, kept: Kept, pause_ms: Ints) -> None:
-        """Keep what windows that close now are made of, where there is a pause among it.
+        """Keep what windows that close now are made of, where there is a hole among it.
 
         Parameters
         ----------
         meters
-            Meters with a pause in the windows that close.
+            Meters with a hole in the windows that close.
         kept
             Their points.
         pause_ms
             What is a pause for each meter. [ms]
         """
-        counts, rows, since, anchored, pauses = kept
+        counts, rows, since, anchored = kept
         begins = starts_of(counts)
         fresh = np.zeros(len(rows), PAST)
         for name in POINT.names or ():
@@ -135,14 +140,17 @@ class Past:
         some = np.flatnonzero(held_counts)
         newest[some] = self.points.last(meters[some])["ts"]
         # A strip that reaches the end of the last closed window goes on. Its last point may lie behind that end, where
-        # the open points know better; the interpolated point at the end says nothing if it lies in the pause.
+        # the open points know better; the interpolated point at the end says nothing if it lies in a hole.
         goes_on = anchored & (newest >= first_ts)
         keep_held = ~goes_on[held_place] | (held["ts"] <= first_ts[held_place])
         known = np.zeros(len(meters), np.bool_)
         same = np.flatnonzero(held["ts"] == first_ts[held_place])
         known[held_place[same]] = True
         drop = np.zeros(len(rows), np.bool_)
-        drop[begins] = goes_on & (pauses | known)
+        over_first = holes_before(held_place, held, pause_ms[held_place]) & (held["ts"] > first_ts[held_place])
+        in_hole = np.zeros(len(meters), np.bool_)
+        in_hole[held_place[over_first]] = True
+        drop[begins] = goes_on & (in_hole | known)
         fresh["begins"][begins[goes_on]] = LINKED
         both = np.concatenate((held[keep_held], fresh[~drop]))
         owner = np.concatenate((held_place[keep_held], place[~drop]))
@@ -205,12 +213,15 @@ class Past:
             self.revised.put(meters, np.bincount(owner[keep], minlength=len(meters)), marks[keep])
 
 
-def pauses_before(place: Ints, rows: Rows, pause_ms: Ints) -> Flags:
-    """Say of every point whether there is a pause between it and the one before it in its strip."""
-    pause = np.zeros(len(rows), np.bool_)
+def holes_before(place: Ints, rows: Rows, pause_ms: Ints) -> Flags:
+    """Say of every point whether between it and the one before it in its strip is a pause, or a register went back."""
+    hole = np.zeros(len(rows), np.bool_)
     linked = (place[1:] == place[:-1]) & (rows["begins"][1:] == LINKED)
-    pause[1:] = linked & (rows["ts"][1:] - rows["since"][:-1] > pause_ms[1:])
-    return pause
+    unsure = rows["ts"][1:] - rows["since"][:-1] > pause_ms[1:]
+    for name in ("import_kwh", "export_kwh"):
+        unsure |= rows[name][1:] < rows[name][:-1]
+    hole[1:] = linked & unsure
+    return hole
 
 
 def strips_of(place: Ints, rows: Rows) -> Ints:
@@ -224,7 +235,7 @@ def strips_of(place: Ints, rows: Rows) -> Ints:
 def _near_pauses(place: Ints, rows: Rows, pause_ms: Ints) -> Flags:
     """Say which points the windows of pauses are made of."""
     strip = strips_of(place, rows)
-    after = np.flatnonzero(pauses_before(place, rows, pause_ms))
+    after = np.flatnonzero(holes_before(place, rows, pause_ms))
     if not len(after):
         return np.zeros(len(rows), np.bool_)
     ts = rows["ts"]

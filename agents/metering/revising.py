@@ -1,13 +1,14 @@
 """Revising closed windows: readings that come late for a pause make its windows what they should have been."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from agents.metering.closing import Stretches, anchors_of, segments, windows_of
 from agents.metering.meters import Meters
-from agents.metering.past import BEGINS, LINKED, PAST, REVISED, Past, keyed, strips_of
+from agents.metering.past import BEGINS, LINKED, PAST, REVISED, Past, holes_before, keyed, strips_of
 from agents.metering.points import Points, without_holes
 from agents.metering.ragged import Flags, Ints, Rows, runs
 from agents.metering.shelves import POINT
@@ -120,43 +121,123 @@ def revised(holes: Holes, past: Past, points: Points, known: Meters, fresh: Rows
     ranges, range_place, range_of = _ranges(holes, closed_until)
     place = np.insert(holes.place, holes.at, holes.place_of)
     whole = np.insert(holes.held, holes.at, late)
-    # Closed windows only: one that is still open has no revision yet.
-    some = np.flatnonzero(ranges["window_from"] < ranges["window_until"])
-    past.mark(owners, range_place[some], ranges[some])
     before, _ = _windows(holes.place, holes.held, owners, closed_until, known)
     after, ends = _windows(place, whole, owners, closed_until, known)
     # The end of the last closed window lies in a pause that is now another one.
     last = np.cumsum(np.bincount(holes.place, minlength=len(owners))) - 1
     moves = np.isin(ends.place, holes.place_of[holes.at == last[holes.place_of]])
     points.reanchor(owners[ends.place[moves]], ends.anchors[moves], ends.since[moves])
+    marked = _Marked(ranges, range_place, late, range_of)
+    found = _said_anew(past, owners, marked, before, after)
     past.store(owners, place, whole, known.config(owners)["max_gap_ms"])
+    return found
+
+
+class _Marked(NamedTuple):
+    """Windows that change together, and because of which readings."""
+
+    ranges: Rows  # REVISED, sorted by place and time
+    place: Ints  # of the owner of each
+    rows: Rows
+    range_of: Ints  # the range of each of these readings
+
+
+def _said_anew(past: Past, owners: Ints, marked: _Marked, before: pl.DataFrame, after: pl.DataFrame) -> Revised:
+    """Give the windows of ranges another revision."""
+    # Closed windows only: one that is still open has no revision yet.
+    is_closed = marked.ranges["window_from"] < marked.ranges["window_until"]
+    ranges, place = marked.ranges[is_closed], marked.place[is_closed]
+    past.mark(owners, place, ranges)
     starts = after["window_start"].dt.epoch("ms").to_numpy()
     keys = keyed(after["place"].to_numpy(), starts)
-    span = np.searchsorted(keyed(range_place[some], ranges["window_from"][some]), keys, "right") - 1
-    until = keyed(range_place[some], ranges["window_until"][some])
-    within = (span >= 0) & (keys < until[span]) if len(some) else np.zeros(len(keys), np.bool_)
+    span = np.searchsorted(keyed(place, ranges["window_from"]), keys, "right") - 1
+    until = keyed(place, ranges["window_until"])
+    within = (span >= 0) & (keys < until[span]) if len(ranges) else np.zeros(len(keys), np.bool_)
     mine = np.flatnonzero(within)
     windows = after[mine]
     times = past.revisions(owners, windows["place"].to_numpy(), starts[mine])
-    windows = windows.with_columns(revision=pl.Series(times.astype(np.int32)))
     was = windows.select("place", "window_start").join(
         before.select("place", "window_start", "import_kwh", "export_kwh"),
         on=["place", "window_start"],
         how="left",
         maintain_order="left",
     )
-    windows = windows.with_columns(previous_import_kwh=was["import_kwh"]).drop("place")
-    to_some = np.cumsum(ranges["window_from"] < ranges["window_until"]) - 1
-    closed = np.flatnonzero((ranges["window_from"] < ranges["window_until"])[range_of])
+    windows = windows.with_columns(
+        revision=pl.Series(times.astype(np.int32)), previous_import_kwh=was["import_kwh"]
+    ).drop("place")
+    # Readings count from the first closed range on.
+    number = np.cumsum(is_closed) - 1
+    closed = np.flatnonzero(is_closed[marked.range_of])
     return Revised(
         windows,
         was.select("import_kwh", "export_kwh"),
         span[mine],
-        owners[range_place[some]],
-        ranges[some],
-        late.take(closed),
-        to_some[range_of[closed]],
+        owners[place],
+        ranges,
+        marked.rows.take(closed),
+        number[marked.range_of[closed]],
     )
+
+
+class Undeclared(NamedTuple):
+    """Meters whose swaps are about to change, and what their windows were until now."""
+
+    meters: Ints
+    windows: pl.DataFrame
+
+
+def undeclared(past: Past, points: Points, known: Meters, meters: Ints) -> Undeclared:
+    """Compute the windows of strips before other swaps are known.
+
+    Parameters
+    ----------
+    past
+        Strips.
+    points
+        Points.
+    known
+        Descriptions of the meters, with the swaps known so far.
+    meters
+        Meters whose swaps change, ascending.
+    """
+    meters = meters[past.points.count[meters] > 0]
+    place = np.repeat(np.arange(len(meters)), past.points.count[meters])
+    held, closed_until = past.points.read(meters), points.closed_until[meters]
+    return Undeclared(meters, _windows(place, held, meters, closed_until, known)[0])
+
+
+def declared(old: Undeclared, past: Past, points: Points, known: Meters) -> Revised | None:
+    """Compute the windows of holes anew in which a swap was declared.
+
+    Parameters
+    ----------
+    old
+        What `undeclared` said, with the numbers the meters have now.
+    past
+        Strips.
+    points
+        Points; where a swap reaches beyond the last closed window, its end is interpolated anew.
+    known
+        Descriptions of the meters, with their swaps.
+    """
+    owners = old.meters
+    counts, held = past.points.count[owners], past.points.read(owners)
+    place, closed_until = np.repeat(np.arange(len(owners)), counts), points.closed_until[owners]
+    b = np.flatnonzero(holes_before(place, held, known.config(owners)["max_gap_ms"][place]))
+    swapped = [
+        any(held["ts"][at - 1] < swap.at_ms <= held["ts"][at] for swap in known.swaps.get(int(owners[place[at]]), ()))
+        for at in b.tolist()
+    ]
+    b = b[np.array(swapped, np.bool_)]
+    if not len(b):
+        return None
+    holes = Holes(owners, place, held, b, b, place[b])
+    ranges, range_place, range_of = _ranges(holes, closed_until)
+    after, ends = _windows(place, held, owners, closed_until, known)
+    last = np.cumsum(counts) - 1
+    moves = np.isin(ends.place, place[b[b == last[place[b]]]])
+    points.reanchor(owners[ends.place[moves]], ends.anchors[moves], ends.since[moves])
+    return _said_anew(past, owners, _Marked(ranges, range_place, held.take(b), range_of), old.windows, after)
 
 
 @dataclass(frozen=True, slots=True)

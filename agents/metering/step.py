@@ -14,15 +14,16 @@ import numpy as np
 import polars as pl
 
 from agents.metering.closing import close
-from agents.metering.correcting import of_late_data, of_turns
+from agents.metering.correcting import of_revision, of_turns
 from agents.metering.live import live
 from agents.metering.meters import Meters, Move
 from agents.metering.past import Past, keyed
 from agents.metering.points import MEASURES, Points, one_per_moment, rescaled, sorted_by_moment
 from agents.metering.ragged import Floats, Ints, Rows, runs, starts_of
-from agents.metering.revising import Revised, fitting, revised
+from agents.metering.revising import Revised, Undeclared, declared, fitting, revised, undeclared
 from agents.metering.shelves import POINT
 from agents.metering.state import Head, SiteState
+from schemas.correction import CorrectionKind
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
 from schemas.rejection import Reason
 from schemas.topics import CORRECTIONS, ENERGY
@@ -168,6 +169,7 @@ class Metering:
         if held is not None and held.revision >= record.revision:
             return NOTHING
         head = self._heads[site.id] = Head.of(record)
+        before = None if held is None else self._before_swaps(site.id, held, head)
         move = self._known.configure(site.id, head.tenant_id, head.meters)
         self._points.welcome(move.after, self._known.config(move.after)["interval_ms"])
         self._past.welcome(move.after)
@@ -180,7 +182,22 @@ class Metering:
                 self._points.forget(move.before)
                 self._past.forget(move.before)
         self._changed.add(site.id)
-        return Outcome([Output(ENERGY, Kind.SITE, record=record)])
+        passed_on = Output(ENERGY, Kind.SITE, record=record)
+        if before is None or not len(before.meters):
+            return Outcome([passed_on])
+        stays = np.searchsorted(move.kept_from, before.meters)
+        now = before._replace(meters=move.kept_to[stays])
+        revision = declared(now, self._past, self._points, self._known)
+        if revision is None or revision.windows.is_empty():
+            return Outcome([passed_on])
+        said = of_revision(revision, self._known, CorrectionKind.METER_SWAP)
+        return Outcome([passed_on, Output(ENERGY, Kind.WINDOWS, revision.windows), Output(CORRECTIONS, rows=said)])
+
+    def _before_swaps(self, site_id: str, held: Head, head: Head) -> Undeclared:
+        """Return what the windows of meters were whose swaps a new record changes."""
+        swaps = {meter.id: meter.swaps for meter in head.meters}
+        other = [place for place, meter in enumerate(held.meters) if swaps.get(meter.id, meter.swaps) != meter.swaps]
+        return undeclared(self._past, self._points, self._known, self._known.of_site(site_id)[other])
 
     def _take(self, rows: pl.DataFrame, arrived_at: int) -> Outcome:
         meters = self._known.find(rows["site_id"], rows["meter_id"])
@@ -205,7 +222,7 @@ class Metering:
         if revision is not None:
             if not revision.windows.is_empty():
                 outputs.append(Output(ENERGY, Kind.WINDOWS, revision.windows))
-            corrections.append(of_late_data(revision, self._known))
+            corrections.append(of_revision(revision, self._known, CorrectionKind.LATE_DATA))
         if len(closing):
             closing = self._in_order(closing)
             closed = close(self._points, self._past, self._known, closing, arrived_at)

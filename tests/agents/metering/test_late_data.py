@@ -135,6 +135,29 @@ def test_a_pause_that_reaches_into_an_open_minute_is_revised_up_to_its_end():
     assert refused(outcomes) == []
 
 
+def test_a_pause_whose_windows_closed_in_two_goes_is_revised_as_one():
+    outcomes = measured(
+        *came(700, {0: 0.0, 60: 1.0, 630: 20.0}),
+        tick_at(760),
+        *came(960, {690: 21.0, 900: 24.0}),
+        *came(961, {360: 2.0}),
+    )
+
+    revised = {at[0]: found[0] for at, found in windows(outcomes).items() if at[1] == 1}
+    by_hand = dict.fromkeys(range(1, 6), 0.2) | dict.fromkeys(range(6, 10), 4.0) | {10: 2.0 + 0.5}
+    assert revised == pytest.approx(by_hand)
+
+
+def test_a_reading_in_front_of_one_that_is_settled_takes_no_energy_away():
+    # The minute's end was interpolated between 0 s and 90 s: at 60 s the register would be 60, and 10 only at 70 s.
+    outcomes = measured(
+        *came(90, {0: 0.0, 90: 90.0}), tick_at(150), *came(151, {70: 10.0}), *came(300, {180: 180.0}), tick_at(360)
+    )
+
+    assert [row["reason"] for row in refused(outcomes)] == ["late"]
+    assert [found[0] for found in windows(outcomes).values()] == pytest.approx([60.0, 60.0, 60.0])
+
+
 def test_a_late_reading_that_contradicts_the_registers_is_refused():
     outcomes = measured(*came(800, PAUSE), *came(801, {300: 0.5, 360: 11.5, 420: 5.0, 480: 4.0}))
 

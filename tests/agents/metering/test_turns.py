@@ -155,3 +155,57 @@ def test_energy_is_conserved_through_rollovers_pauses_and_restarts(data: st.Data
     outcomes += fed(agent, [rows_at(Kind.READINGS, end_s, registers({end_s: register})), tick_at(end_s + 99)])
     assert sum(float(str(one)) for one in kwh(outcomes)) == pytest.approx(total, rel=1e-9, abs=1e-7)
     assert refused(outcomes) == []
+
+
+def test_a_swap_that_is_declared_afterwards_revises_what_was_a_fault():
+    swap = {"at": "2026-07-15T12:01:30+08:00", "final_kwh": 100.75, "initial_kwh": 40.0}
+    agent = Metering(LATENESS_S)
+    rows = registers({0: 99.0, 60: 100.0, 120: 40.5, 180: 41.5})
+    first = fed(agent, [site_at(a_site()), rows_at(Kind.READINGS, 180, rows), tick_at(240)])
+
+    second = fed(agent, [site_at(a_site("mill", a_meter(swaps=[swap])), revision=2), tick_at(241)])
+
+    assert kwh(first) == [1.0, 1.0]
+    columns = "import_kwh", "previous_import_kwh", "revision", "quality"
+    assert [tuple(row[name] for name in columns) for row in sent(second, Kind.WINDOWS)] == [
+        (pytest.approx(1.25), None, 1, "measured")
+    ]
+    (event,) = sent(second, None, CORRECTIONS.name)
+    assert (event["kind"], event["import_before_kwh"], event["import_after_kwh"]) == (
+        "meter_swap",
+        None,
+        pytest.approx(1.25),
+    )
+
+
+def test_a_swap_that_is_declared_afterwards_revises_up_to_the_open_minute():
+    swap = {"at": "2026-07-15T12:01:30+08:00", "final_kwh": 103.0, "initial_kwh": 40.0}
+    agent = Metering(LATENESS_S)
+    first = fed(
+        agent,
+        [site_at(a_site()), rows_at(Kind.READINGS, 150, registers({0: 99.0, 60: 100.0, 150: 41.5})), tick_at(210)],
+    )
+
+    second = fed(
+        agent,
+        [
+            site_at(a_site("mill", a_meter(swaps=[swap])), revision=2),
+            rows_at(Kind.READINGS, 240, registers({240: 43.0})),
+            tick_at(300),
+        ],
+    )
+
+    assert kwh(first) == [1.0]
+    # 4.5 kWh in 90 s across the swap, then 1.5 kWh in 90 s
+    assert kwh(second) == pytest.approx([3.0, 2.0, 1.0])
+
+
+def test_a_swap_that_is_declared_afterwards_elsewhere_changes_nothing():
+    swap = {"at": "2026-07-15T12:10:30+08:00", "final_kwh": 100.75}
+    agent = Metering(LATENESS_S)
+    rows = registers({0: 99.0, 60: 100.0, 120: 40.5, 180: 41.5})
+    fed(agent, [site_at(a_site()), rows_at(Kind.READINGS, 180, rows), tick_at(240)])
+
+    outcomes = fed(agent, [site_at(a_site("mill", a_meter(swaps=[swap])), revision=2), tick_at(241)])
+
+    assert sent(outcomes, Kind.WINDOWS) == sent(outcomes, None, CORRECTIONS.name) == []
