@@ -5,11 +5,13 @@ The models say what one entry looks like; `schemas.registry_checks` says how ent
 """
 
 import re
+from datetime import UTC
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.contract import Tariff
@@ -54,6 +56,20 @@ def _distinct_weekdays(weekdays: tuple[int, ...]) -> tuple[int, ...]:
     return weekdays
 
 
+def _in_order(swaps: "tuple[Swap, ...]") -> "tuple[Swap, ...]":
+    for earlier, later in pairwise(swaps):
+        if later.at <= earlier.at:
+            raise PydanticCustomError(
+                "in_order",
+                "{later} follows {earlier}; expected the times of swaps to ascend",
+                {"later": later.at.isoformat(), "earlier": earlier.at.isoformat()},
+            )
+    return swaps
+
+
+Register = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+
+
 class Tenant(Entry):
     """An organisation; nobody sees the data of another one."""
 
@@ -69,6 +85,30 @@ class MeterKind(StrEnum):
     GENERATION = "generation"
     SUB_METER = "sub_meter"
     HVAC = "hvac"
+
+
+class Swap(Entry):
+    """A meter was taken out and another one put in its place: where the old register ended and the new one began.
+
+    Registers are as the meters show them, before the multiplier. One that is not given is 0 for the new meter, and what
+    the old one showed last.
+
+    Examples
+    --------
+    >>> Swap(at="2026-07-15T10:00:00+08:00", final_kwh=90210.5, initial_kwh=2.0).at_ms
+    1784080800000
+    """
+
+    at: AwareDatetime
+    final_kwh: Register
+    initial_kwh: Register = 0.0
+    final_export_kwh: Register | None = None
+    initial_export_kwh: Register = 0.0
+
+    @property
+    def at_ms(self) -> int:
+        """When. [ms UTC]"""
+        return int(self.at.astimezone(UTC).timestamp() * 1000)
 
 
 class Meter(Entry):
@@ -90,6 +130,10 @@ class Meter(Entry):
         Usual time between two readings. [s]
     equipment
         The machine it feeds.
+    register_max_kwh
+        Where its registers begin again at 0, as the meter shows them, e.g. 1,000,000 for six digits. [kWh]
+    swaps
+        Meters that were put in its place, in ascending order.
     """
 
     id: Id
@@ -100,6 +144,8 @@ class Meter(Entry):
     multiplier: Positive = 1.0
     interval_s: Annotated[int, Field(ge=1, le=86_400, strict=True)] = 60
     equipment: Id | None = None
+    register_max_kwh: Positive | None = None
+    swaps: Annotated[tuple[Swap, ...], AfterValidator(_in_order)] = ()
 
 
 class Equipment(Entry):

@@ -30,7 +30,8 @@ WINDOW_ROWS: dict[str, pl.DataType] = {
     "export_kwh": pl.Float64(),
     "covered_s": pl.Float64(),  # seconds of the window between readings
     "quality": pl.String(),
-    "revision": pl.Int32(),
+    "revision": pl.Int32(),  # 0; of a meter and window_start the highest one replaces the others
+    "previous_import_kwh": pl.Float64(),  # what it replaces; null for revision 0 and where nothing was sent before
     "raw_partition": pl.Int32(),  # the readings it was made from: partition and offset range of the raw topic
     "raw_offset_first": pl.Int64(),
     "raw_offset_last": pl.Int64(),

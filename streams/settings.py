@@ -160,6 +160,10 @@ class Settings(BaseModel):
     allowed_lateness_s: Annotated[Whole, Field(ge=0, le=7 * DAY_S)] = Field(
         300, description="How long a window waits for readings that come late, in seconds of event time."
     )
+    revision_horizon_s: Annotated[Whole, Field(ge=0, le=35 * DAY_S)] = Field(
+        35 * DAY_S,
+        description="How far behind a meter's newest reading a pause may still be filled by late ones, in seconds.",
+    )
     future_allowance_s: Annotated[Whole, Field(ge=0, le=DAY_S)] = Field(
         300, description="How far ahead of its arrival a reading may be stamped, in seconds."
     )

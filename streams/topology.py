@@ -2,9 +2,9 @@
 
 meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emissions -> emissions.v1, site.live.v1
                        |                          |                 +-> billing -> demand.v1, demand.live.v1, ledger.v1
-                       +--> dead-letters.v1 <-----+
+                       +--> dead-letters.v1 <-----+--> corrections.v1
 sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> emissions,
-       demand.v1 -> demand, ledger.v1 -> ledger,
+       demand.v1 -> demand, ledger.v1 -> ledger, corrections.v1 -> corrections,
        dead-letters.v1 -> dead_letters, accounting.v1 -> accounting
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
@@ -16,9 +16,20 @@ from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
 from schemas.reference.catalogue import REFERENCE_VERSION, load_charges, load_factors, load_tariffs
-from schemas.topics import DEAD_LETTERS, DEMAND, DEMAND_LIVE, EMISSIONS, ENERGY, LEDGER, SITE_LIVE, TELEMETRY
+from schemas.topics import (
+    CORRECTIONS,
+    DEAD_LETTERS,
+    DEMAND,
+    DEMAND_LIVE,
+    EMISSIONS,
+    ENERGY,
+    LEDGER,
+    SITE_LIVE,
+    TELEMETRY,
+)
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
 from sinks.clickhouse.bills import DEMAND_TABLE, LEDGER_TABLE
+from sinks.clickhouse.corrections import CORRECTIONS_TABLE
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
 from sinks.clickhouse.rows import EMISSIONS_TABLE, READINGS_TABLE, WINDOWS_TABLE
 from streams.frame.stage import StageSpec
@@ -35,6 +46,7 @@ STORED = (
     LEDGER_TABLE,
     DEAD_LETTERS_TABLE,
     ACCOUNTING_TABLE,
+    CORRECTIONS_TABLE,
 )
 
 
@@ -42,7 +54,12 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
     """Return every agent of a deployment, in the order of the flow."""
     reference = Reference(load_factors(), load_tariffs(), REFERENCE_VERSION)
     return (
-        StageSpec("metering", TELEMETRY, (ENERGY, DEAD_LETTERS), partial(Metering, settings.allowed_lateness_s)),
+        StageSpec(
+            "metering",
+            TELEMETRY,
+            (ENERGY, CORRECTIONS, DEAD_LETTERS),
+            partial(Metering, settings.allowed_lateness_s, settings.revision_horizon_s),
+        ),
         StageSpec("emissions", ENERGY, (EMISSIONS, SITE_LIVE), partial(Emissions, reference)),
         StageSpec("billing", ENERGY, (DEMAND, DEMAND_LIVE, LEDGER), partial(Billing, reference, load_charges())),
     )

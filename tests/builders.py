@@ -80,6 +80,7 @@ def a_window(**given: object) -> dict[str, object]:
         "covered_s": 60.0,
         "quality": "measured",
         "revision": 0,
+        "previous_import_kwh": None,
         "raw_partition": 0,
         "raw_offset_first": 0,
         "raw_offset_last": 0,

@@ -110,8 +110,9 @@ def _metering_state(packed: bytes) -> object:
     state = SiteState.from_bytes(packed)
     meters = zip(state.head.meters, state.counts, state.closed_until, state.anchor_since, strict=True)
     # NaN, which is null there, equals itself in words.
-    points = [list(map(repr, rows.tolist())) for rows in (state.rows, state.fresh)]
-    return state.head.record, list(meters), points, state.fresh_places.tolist()
+    points = [list(map(repr, rows.tolist())) for rows in (state.rows, state.fresh, state.strips, state.marks)]
+    past = state.strip_counts.tolist(), state.mark_counts.tolist()
+    return state.head.record, list(meters), points, state.fresh_places.tolist(), past
 
 
 def _emissions_state(packed: bytes) -> object:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from agents.emissions.minutes import MINUTES, WINDOWS
+from agents.emissions.minutes import HELD, WINDOWS
 from agents.emissions.totals import SiteState
 
 _LENGTH = struct.Struct(">I")
@@ -24,7 +24,7 @@ def to_bytes(state: SiteState, waiting: pl.DataFrame, fresh: pl.DataFrame, *, mo
     state
         Record, totals and live figures.
     waiting
-        Its `MINUTES`.
+        Its `HELD`.
     fresh
         Its `WINDOWS` that came after the last tick.
     moved
@@ -45,7 +45,7 @@ def from_bytes(packed: bytes) -> tuple[SiteState, pl.DataFrame, pl.DataFrame, bo
         parts.append(packed[place - length : place])
     record, head, waiting, fresh = parts
     moved = bool(json.loads(head)["moved"])
-    return SiteState.restored(record, head), _unpacked(waiting, MINUTES), _unpacked(fresh, WINDOWS), moved
+    return SiteState.restored(record, head), _unpacked(waiting, HELD), _unpacked(fresh, WINDOWS), moved
 
 
 def _packed(rows: pl.DataFrame) -> bytes:

@@ -65,7 +65,7 @@ class Emissions:
 
     def due_at(self) -> int | None:
         """Return the earliest tick that sends a minute without one of its meters; None when none waits."""
-        since = self._waiting.filter("fresh")["waiting_since"].min()
+        since = self._waiting.filter("fresh")["arrived_at"].min()
         return since + HOLD_MS + 1 if isinstance(since, int) else None
 
     def snapshot(self, sites: Collection[str] | None = None) -> Mapping[str, bytes]:
@@ -142,11 +142,11 @@ class Emissions:
             self._pricing.learn(state.record.site for state in self._states.values())
             self._learnt = True
         if self._fresh:
-            fresh, self._fresh = minutes.added_up(pl.concat(self._fresh)), []
+            fresh, self._fresh = pl.concat(self._fresh), []
             if not fresh.is_empty():
                 self._changed.update(fresh["site_id"].unique())
                 if self._says_live:
-                    self._settle(fresh)
+                    self._settle(minutes.changes(fresh))
                 self._waiting = minutes.gathered(self._waiting, fresh)
         if self._waiting["fresh"].any():
             ready = self._ready(arrived_at)
@@ -180,28 +180,18 @@ class Emissions:
 
     def _ready(self, arrived_at: int) -> pl.DataFrame:
         """Take the minutes that can be sent: complete ones, and those that waited long enough for a meter."""
-        counted = self._pricing.with_grid_meters(self._waiting)
+        counted = self._pricing.with_grid_meters(minutes.added_up(self._waiting.filter("fresh")))
         missing = pl.col("grid_meters") - pl.col("meters")
         waited = arrived_at - pl.col("waiting_since") > HOLD_MS
-        due = pl.col("fresh") & ((missing <= 0) | waited)
-        ready = counted.filter(due)
-        if ready.is_empty():
-            return ready
-        sites = ready["site_id"].unique()
-        self._changed.update(sites)
-        theirs = pl.col("site_id").is_in(sites.to_list())
-        sent = minutes.still_waiting(
-            counted.filter(theirs & (missing > 0))
-            .with_columns(
-                revision=pl.col("revision") + due.cast(pl.Int32),
-                fresh=pl.col("fresh") & ~due,
-                # What was sent once has waited long enough for ever: the same number packs better than many.
-                waiting_since=pl.when(due).then(0).otherwise("waiting_since"),
-            )
-            .select(*minutes.MINUTES)
-        )
-        # The others stay as they are: what changes unsaid is not in the next snapshot.
-        self._waiting = pl.concat([self._waiting.filter(~theirs), sent])
+        # A revision of one meter, of a minute whose other meters are no longer held, must not stand for all of them.
+        orphan = pl.col("orphan") & (pl.col("waiting_since") > 0) & (missing > 0)
+        counted = counted.with_columns(due=(missing <= 0) | waited | orphan, orphan=orphan)
+        due = counted.filter("due")
+        if due.is_empty():
+            return due
+        self._changed.update(due["site_id"].unique())
+        self._waiting = minutes.still_held(self._waiting, counted)
+        ready = due.filter(~pl.col("orphan"))
         return (
             self._pricing.priced(ready)
             .sort("site_id", "window_start")

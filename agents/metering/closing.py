@@ -6,15 +6,18 @@ on how the readings were batched or in which order they came.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from agents.metering.energy import drawn_kwh, register_at, share_of_energy
 from agents.metering.meters import Meters
+from agents.metering.past import Kept, Past
 from agents.metering.points import UNKNOWN, Points, without_holes
 from agents.metering.ragged import Flags, Floats, Ints, Rows, ranges, starts_of
 from agents.metering.shelves import assign
+from agents.metering.turning import FAULT, NOTHING, RESET, judged
 from schemas.reading import TIMESTAMP
 from schemas.window import WINDOW_MS, WINDOW_ROWS, WINDOW_S, Quality
 
@@ -23,17 +26,58 @@ _MEASURED, _PARTIAL, _ESTIMATED = range(3)
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
-    """What closing gives: windows, and the readings at which a register went back."""
+class Turned:
+    """Intervals in which a register did not simply go on."""
 
-    windows: pl.DataFrame  # schemas.window.WINDOW_ROWS, sorted by site, meter and window
-    metered: Ints  # the meter of each window
-    back_meters: Ints
-    back: Rows
+    meters: Ints
+    how: Ints  # `agents.metering.turning`
+    a: Rows  # the readings before ...
+    b: Rows  # ... and after
+    import_kwh: Floats  # NaN where it is not known
+    export_kwh: Floats
 
 
 @dataclass(frozen=True, slots=True)
-class _Segments:
+class Closed:
+    """What closing gives: windows, and where a register did not simply go on."""
+
+    windows: pl.DataFrame  # schemas.window.WINDOW_ROWS, sorted by site, meter and window
+    metered: Ints  # the meter of each window
+    turned: Turned
+
+    @property
+    def back(self) -> tuple[Ints, Rows]:
+        """The readings at which a register went back, nobody knows why, and their meters."""
+        fault = np.flatnonzero(self.turned.how == FAULT)
+        return self.turned.meters[fault], self.turned.b.take(fault)
+
+
+class Stretches(NamedTuple):
+    """Points of meters, one meter's after another's, and up to where windows close.
+
+    Parameters
+    ----------
+    meters
+        The meters; one may be there more than once.
+    counts
+        How many points each has.
+    rows
+        The points.
+    since
+        Time of the real reading a point was interpolated from, its own if it was not. [ms UTC]
+    close_to
+        Up to where each one's windows close; its last point is not before it. [ms UTC]
+    """
+
+    meters: Ints
+    counts: Ints
+    rows: Rows
+    since: Ints
+    close_to: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
     """Pairs of consecutive points of a meter, from `a` to `b`, that begin before the meter's `close_to`."""
 
     place: Ints  # of the meter among those that close
@@ -44,18 +88,20 @@ class _Segments:
     close_to: Ints  # [ms UTC]
     gap: Flags
     by_power: Flags
-    back: Flags  # a register went back
-    import_e: Floats  # [kWh], NaN where the register went back or nothing is known
+    how: Ints  # what the registers did, `agents.metering.turning`
+    import_e: Floats  # [kWh], NaN where nothing is known
     export_e: Floats
 
 
-def close(points: Points, known: Meters, meters: Ints, now: int) -> Closed:
+def close(points: Points, past: Past, known: Meters, meters: Ints, now: int) -> Closed:
     """Close all windows of these meters up to their last settled reading, and keep what later windows need.
 
     Parameters
     ----------
     points
         Points; those that are used up are taken out.
+    past
+        Where those around pauses are kept.
     known
         Descriptions of the meters.
     meters
@@ -72,36 +118,51 @@ def close(points: Points, known: Meters, meters: Ints, now: int) -> Closed:
     anchored = points.closed_until[meters] > UNKNOWN
     since[begins[anchored]] = points.anchor_since[meters[anchored]]
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN is null, and arithmetic on it is meant
-        due = _segments(whole, counts, since, close_to, known.config(meters)["max_gap_ms"])
-        windows, metered = _windows(due, meters, known)
+        due = segments(Stretches(meters, counts, whole, since, close_to), known)
+        windows, place = windows_of(due, meters, known)
+        # Where a register went back over the end of the last closed window, the rest of it closes now.
+        holes = past.reaching(meters, points.closed_until[meters])
+        holes[due.place[due.gap | (due.how >= RESET)]] = True
+        if holes.any():
+            closing = Stretches(meters, counts, rows, since, close_to)
+            _remember(past, known, closing, anchored, _Holes(np.flatnonzero(holes), due.place))
         _keep(points, meters, rows, due, close_to)
-    went_back = np.flatnonzero(due.back)
-    return Closed(windows, metered, meters[due.place[went_back]], due.b.take(went_back))
+    at = np.flatnonzero(due.how)
+    turned = Turned(
+        meters[due.place[at]], due.how[at], due.a.take(at), due.b.take(at), due.import_e[at], due.export_e[at]
+    )
+    return Closed(windows, meters[place], turned)
 
 
-def _segments(whole: Rows, counts: Ints, since: Ints, close_to: Ints, max_gap_ms: Ints) -> _Segments:
+class _Holes(NamedTuple):
+    """Which meters have a hole in the windows that close."""
+
+    owners: Ints  # their places
+    place: Ints  # of the meter of each segment
+
+
+def segments(stretches: Stretches, known: Meters) -> Segments:
     """Pair every point before `close_to` with the next one of its meter."""
+    meters, counts, whole, since, close_to = stretches
     place = np.repeat(np.arange(len(counts)), counts)
     # The last point of a meter is never before its `close_to`, so every pair is of one meter.
     first = np.flatnonzero(whole["ts"] < close_to[place])
     place = place[first]
     a, b, since = whole.take(first), whole.take(first + 1), since[first]
     dt = (b["ts"] - a["ts"]).astype(np.float64)
-    gap = b["ts"] - since > max_gap_ms[place]
-    import_d, export_d = b["import_kwh"] - a["import_kwh"], b["export_kwh"] - a["export_kwh"]
+    gap = b["ts"] - since > known.config(meters)["max_gap_ms"][place]
     registers = (a["import_kwh"], b["import_kwh"], a["export_kwh"], b["export_kwh"])
     by_power = np.logical_and.reduce([np.isnan(register) for register in registers])
-    import_e, export_e = import_d.copy(), export_d.copy()
+    turns = judged(a, b, since == a["ts"], meters[place], known)
+    import_e = turns.import_kwh
     if by_power.any():
         drawn = drawn_kwh(a["power_kw"], b["power_kw"], dt)
-        import_e = np.where(by_power, np.where(gap, np.nan, drawn), import_d)
-    back = (import_d < 0) | (export_d < 0)
-    import_e[back] = export_e[back] = np.nan
-    return _Segments(place, a, b, dt, since, close_to[place], gap, by_power, back, import_e, export_e)
+        import_e = np.where(by_power, np.where(gap, np.nan, drawn), import_e)
+    return Segments(place, a, b, dt, since, close_to[place], gap, by_power, turns.how, import_e, turns.export_kwh)
 
 
-def _windows(due: _Segments, meters: Ints, known: Meters) -> tuple[pl.DataFrame, Ints]:
-    """Share segments out to windows; return these and the meter of each."""
+def windows_of(due: Segments, meters: Ints, known: Meters) -> tuple[pl.DataFrame, Ints]:
+    """Share segments out to windows; return these and the place of the meter of each."""
     used = np.flatnonzero(~(np.isnan(due.import_e) & np.isnan(due.export_e)))
     end = np.minimum(due.b["ts"], due.close_to)[used]
     first = due.a["ts"][used] // WINDOW_MS
@@ -127,16 +188,17 @@ def _windows(due: _Segments, meters: Ints, known: Meters) -> tuple[pl.DataFrame,
         export_part = np.where(by_power, delivered, export_part)
     # Parts of a window lie side by side, because segments are in order of time.
     if not len(of):
-        return pl.DataFrame(schema=WINDOW_ROWS), meters[:0]
+        return pl.DataFrame(schema=WINDOW_ROWS), due.place[:0]
     place = due.place[of]
     firsts = np.flatnonzero(np.append(True, (place[1:] != place[:-1]) | (start[1:] != start[:-1])))
-    metered = meters[place[firsts]]
+    place = place[firsts]
     covered_ms = np.add.reduceat(part, firsts)
-    guessed = np.logical_or.reduceat((due.gap & ~due.by_power)[of], firsts)
+    # What a register counted since a reset is known, but not when it was reset.
+    guessed = np.logical_or.reduceat(((due.gap & ~due.by_power) | (due.how == RESET))[of], firsts)
     quality = np.where(guessed, _ESTIMATED, np.where(covered_ms < WINDOW_MS, _PARTIAL, _MEASURED))
     a_offset, b_offset = due.a["raw_offset"][of], due.b["raw_offset"][of]
     columns: dict[str, pl.Series] = {
-        **known.named(metered),
+        **known.named(meters[place]),
         "window_start": pl.Series(start[firsts]).cast(TIMESTAMP),
         "window_s": pl.repeat(WINDOW_S, len(firsts), dtype=pl.Int32, eager=True),
         "import_kwh": _summed(import_part, firsts),
@@ -144,36 +206,71 @@ def _windows(due: _Segments, meters: Ints, known: Meters) -> tuple[pl.DataFrame,
         "covered_s": pl.Series(covered_ms / 1000),
         "quality": _QUALITIES.gather(pl.Series(quality)),
         "revision": pl.repeat(0, len(firsts), dtype=pl.Int32, eager=True),
+        "previous_import_kwh": pl.repeat(None, len(firsts), dtype=pl.Float64, eager=True),
         "raw_partition": pl.Series(due.b["raw_partition"][of[firsts]].astype(np.int32)),
         "raw_offset_first": pl.Series(np.minimum.reduceat(np.minimum(a_offset, b_offset), firsts)),
         "raw_offset_last": pl.Series(np.maximum.reduceat(np.maximum(a_offset, b_offset), firsts)),
     }
-    return pl.DataFrame({name: columns[name] for name in WINDOW_ROWS}), metered
+    return pl.DataFrame({name: columns[name] for name in WINDOW_ROWS}), place
 
 
-def _keep(points: Points, meters: Ints, rows: Rows, due: _Segments, close_to: Ints) -> None:
-    """Keep what later windows need: the points behind `close_to`, and an anchor at it."""
-    place = np.repeat(np.arange(len(meters)), points.shelves.count[meters])
-    last = np.flatnonzero(np.append(due.place[1:] != due.place[:-1], True))
-    # The segment each meter's `close_to` is in: at its end there is a point, or an anchor is put between.
-    a, b = due.a.take(last), due.b.take(last)
+def anchors_of(due: Segments, last: Ints) -> tuple[Rows, Ints]:
+    """Interpolate the registers at `close_to`, which lies in the last segment of each meter or at its end.
+
+    Parameters
+    ----------
+    due
+        Segments.
+    last
+        The last one of each meter.
+
+    Returns
+    -------
+    tuple[Rows, Ints]
+        A point at each meter's `close_to`, and the time of the real reading it was interpolated from. [ms UTC]
+    """
+    a, b, close_to, how = due.a.take(last), due.b.take(last), due.close_to[last], due.how[last]
     straddles = b["ts"] > close_to
     share = (close_to - a["ts"]) / due.dt[last]
     anchors = b.copy()
     cut = np.flatnonzero(straddles)
     assign(anchors, cut, a.take(cut))
     anchors["ts"] = close_to
-    unknown = {"import_kwh": due.back[last], "export_kwh": due.back[last], "power_kw": due.gap[last]}
+    fault = how == FAULT
+    unknown = {"import_kwh": fault, "export_kwh": fault, "power_kw": due.gap[last]}
     for measure, is_unknown in unknown.items():
         between = np.where(is_unknown, np.nan, register_at(a[measure], b[measure], share))
         anchors[measure] = np.where(straddles, between, b[measure])
+    # Where a register began anew, the point counts in the frame of the later reading, be it below 0.
+    anew = np.flatnonzero(straddles & (how != NOTHING) & ~fault)
+    if len(anew):
+        for measure, energy in (("import_kwh", due.import_e), ("export_kwh", due.export_e)):
+            anchors[measure][anew] = b[measure][anew] - energy[last[anew]] * (1 - share[anew])
+    return anchors, np.where(straddles, due.since[last], close_to)
+
+
+def _remember(past: Past, known: Meters, closing: Stretches, anchored: Flags, holes: _Holes) -> None:
+    """Keep the points of windows with a hole: something that comes later may revise them."""
+    meters, owners = closing.meters, holes.owners
+    # The points before `close_to`, and the one behind it.
+    used = np.bincount(holes.place, minlength=len(meters))[owners] + 1
+    firsts = starts_of(closing.counts)[owners]
+    kept = Kept(used, closing.rows.take(ranges(firsts, used)), closing.since[firsts], anchored[owners])
+    past.remember(meters[owners], kept, known.config(meters[owners])["max_gap_ms"])
+
+
+def _keep(points: Points, meters: Ints, rows: Rows, due: Segments, close_to: Ints) -> None:
+    """Keep what later windows need: the points behind `close_to`, and an anchor at it."""
+    place = np.repeat(np.arange(len(meters)), points.shelves.count[meters])
+    last = np.flatnonzero(np.append(due.place[1:] != due.place[:-1], True))
+    anchors, since = anchors_of(due, last)
     behind = np.flatnonzero(rows["ts"] > close_to[place])
     left = np.bincount(place[behind], minlength=len(meters)) + 1
     kept = np.empty(int(left.sum()), rows.dtype)
     at = starts_of(left)
     assign(kept, at, anchors)
     assign(kept, ranges(at + 1, left - 1), rows.take(behind))
-    points.replace(meters, left, kept, close_to, np.where(straddles, due.since[last], close_to))
+    points.replace(meters, left, kept, close_to, since)
 
 
 def _summed(parts: Floats, firsts: Ints) -> pl.Series:

@@ -4,14 +4,14 @@ The meters of a site have consecutive numbers, in the order of their ids. So sta
 of a batch costs what the batch is long, not how many meters there are.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import polars as pl
 
 from agents.metering.ragged import Floats, Ints, Rows
-from schemas.registry import MeterKind, Site
+from schemas.registry import MeterKind, Swap
 
 # A pause longer than this many usual intervals is a gap: its energy is known in total but not in time.
 GAP_INTERVALS = 3
@@ -20,8 +20,25 @@ _KINDS = [kind.value for kind in MeterKind]
 _KIND_NAMES = pl.Series(_KINDS, dtype=pl.String)
 _NO_METERS = np.zeros(0, np.int64)
 _CONFIG = np.dtype(
-    [("site", "<i8"), ("kind", "<i8"), ("multiplier", "<f8"), ("max_gap_ms", "<i8"), ("interval_ms", "<i8")]
+    [
+        ("site", "<i8"),
+        ("kind", "<i8"),
+        ("multiplier", "<f8"),
+        ("max_gap_ms", "<i8"),
+        ("interval_ms", "<i8"),
+        ("register_max_kwh", "<f8"),  # multiplier applied; NaN where none is known
+    ]
 )
+
+
+class Swapped(NamedTuple):
+    """A declared swap; registers as the meters show them, NaN where not said. [ms UTC, kWh]"""
+
+    at_ms: int
+    final_kwh: float
+    initial_kwh: float
+    final_export_kwh: float
+    initial_export_kwh: float
 
 
 class Described(NamedTuple):
@@ -31,6 +48,19 @@ class Described(NamedTuple):
     kind: str
     multiplier: float
     interval_s: int
+    register_max_kwh: float = np.nan
+    swaps: tuple[Swapped, ...] = ()
+
+
+class PlainMeter(TypedDict):
+    """What is read of a meter in a site record as plain data."""
+
+    id: str
+    kind: str
+    multiplier: float
+    interval_s: int
+    register_max_kwh: NotRequired[float | None]
+    swaps: NotRequired[list[dict[str, object]]]
 
 
 class Move(NamedTuple):
@@ -49,9 +79,31 @@ class _Place(NamedTuple):
     ids: tuple[str, ...]
 
 
-def described(site: Site) -> list[Described]:
-    """Return the meters of a site in the order of their ids."""
-    return sorted(Described(meter.id, meter.kind.value, meter.multiplier, meter.interval_s) for meter in site.meters)
+def described(meters: Iterable[PlainMeter]) -> list[Described]:
+    """Return meters, given as plain data of a site record, in the order of their ids.
+
+    Whole sites would be checked anew, which takes a restart of many too long.
+    """
+    return sorted(
+        Described(
+            one["id"],
+            one["kind"],
+            one["multiplier"],
+            one["interval_s"],
+            _number(one.get("register_max_kwh")),
+            tuple(_swapped(Swap.model_validate(swap)) for swap in one.get("swaps", ())),
+        )
+        for one in meters
+    )
+
+
+def _swapped(swap: Swap) -> Swapped:
+    ends = _number(swap.final_export_kwh)
+    return Swapped(swap.at_ms, swap.final_kwh, swap.initial_kwh, ends, swap.initial_export_kwh)
+
+
+def _number(found: float | None) -> float:
+    return np.nan if found is None else found
 
 
 class Meters:
@@ -63,6 +115,7 @@ class Meters:
         self._tenants: list[str] = []
         self._names: list[str] = []
         self._config = np.zeros(0, _CONFIG)
+        self.swaps: dict[int, tuple[Swapped, ...]] = {}  # by number, of the meters that have any
         self._free: dict[int, list[int]] = {}
         self._index: _Index | None = None
 
@@ -96,9 +149,19 @@ class Meters:
         after = np.arange(place.first, place.first + len(ids), dtype=np.int64)
         self._names[place.first : place.first + len(ids)] = ids
         rows = [
-            (place.number, _KINDS.index(m.kind), m.multiplier, GAP_INTERVALS * m.interval_s * 1000, m.interval_s * 1000)
+            (
+                place.number,
+                _KINDS.index(m.kind),
+                m.multiplier,
+                GAP_INTERVALS * m.interval_s * 1000,
+                m.interval_s * 1000,
+                m.register_max_kwh * m.multiplier,
+            )
             for m in meters
         ]
+        for number in before.tolist():
+            self.swaps.pop(number, None)
+        self.swaps |= {number: m.swaps for number, m in zip(after.tolist(), meters, strict=True) if m.swaps}
         self._config[place.first : place.first + len(ids)] = np.array(rows, _CONFIG)
         self._index = None
         if old is None:

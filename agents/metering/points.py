@@ -32,6 +32,7 @@ class Points:
         self.shelves = Shelves()
         self.closed_until = _filled(0, UNKNOWN)  # time of the anchor; UNKNOWN while nothing was closed [ms UTC]
         self.anchor_since = _filled(0, UNKNOWN)  # time of the real reading the anchor was interpolated from [ms UTC]
+        self.final_until = _filled(0, UNKNOWN)  # readings up to then are final, see `split_late` [ms UTC]
         self.due_at = _filled(0, NEVER)  # arrival time at which waiting alone lets a window close [ms UTC]
         self._first_end = _filled(0, NEVER)  # end of the window the first point is in [ms UTC]
         self._closing = _filled(0, NEVER)  # first point at or behind that end [ms UTC]
@@ -76,13 +77,21 @@ class Points:
         self.forget(before)
         self.replace(after, counts, rescaled(rows, np.repeat(ratio, counts)), *anchors)
 
+    def reanchor(self, meters: Ints, anchors: Rows, since: Ints) -> None:
+        """Put other registers at the end of the last closed window of meters, which have such an anchor."""
+        counts = self.shelves.count[meters]
+        rows = self.shelves.read(meters)
+        rows[starts_of(counts)] = anchors
+        self.replace(meters, counts, rows, self.closed_until[meters], since)
+
     def split_late(self, meters: Ints, rows: Rows) -> tuple[Flags, Flags]:
         """Say which fresh points are in time, and which belong to windows that are closed already.
 
+        So does a point in front of the first one behind the last closed window: the register at the end of that window
+        was interpolated between its neighbours, and would go back at a point that does not lie on that line.
         A repetition of the anchor itself is neither: it is a harmless duplicate and left out.
         """
-        closed_until = self.closed_until[meters]
-        late = rows["ts"] <= closed_until
+        late = rows["ts"] <= self.final_until[meters]
         in_time = ~late
         if late.any():
             behind = np.flatnonzero(late)
@@ -97,7 +106,7 @@ class Points:
 
         Where a meter sends registers, power-only samples do not cut its energy: registers know better.
         """
-        meters, rows = _one_per_moment(meters, rows)
+        meters, rows = one_per_moment(meters, rows)
         begins, counts = runs(meters)
         owners = meters[begins]
         held = self.shelves.count[owners]
@@ -170,7 +179,7 @@ class Points:
         )
         both = np.concatenate((held, rows))
         order = np.lexsort((both["ts"], place))
-        place, both = _one_per_moment(place[order], both.take(order))
+        place, both = one_per_moment(place[order], both.take(order))
         begins, counts = runs(place)
         measured = _has_register(both)
         any_measured = np.repeat(np.logical_or.reduceat(measured, begins), counts)
@@ -185,6 +194,9 @@ class Points:
         """Work out everything that follows from the points of these meters."""
         for name in ("due_at", "_first_end", "_closing", "_by_register", "is_steady"):
             getattr(self, name)[meters] = _BY_METER[name]
+        self.final_until[meters] = self.closed_until[meters]
+        cut = np.flatnonzero((counts > 1) & (self.anchor_since[meters] < self.closed_until[meters]))
+        self.final_until[meters[cut]] = rows["ts"][starts_of(counts)[cut] + 1] - 1
         some = counts > 0
         meters, counts = meters[some], counts[some]
         if not len(meters):
@@ -212,6 +224,7 @@ class Points:
 _BY_METER: dict[str, int] = {
     "closed_until": UNKNOWN,
     "anchor_since": UNKNOWN,
+    "final_until": UNKNOWN,
     "due_at": NEVER,
     "_first_end": NEVER,
     "_closing": NEVER,
@@ -252,8 +265,8 @@ def without_holes(rows: Rows, begins: Ints, counts: Ints) -> Rows:
     return filled
 
 
-def _one_per_moment(meters: Ints, rows: Rows) -> tuple[Ints, Rows]:
-    """Merge points of the same meter and moment: of each measure the first that is not null."""
+def one_per_moment(meters: Ints, rows: Rows) -> tuple[Ints, Rows]:
+    """Merge sorted points of the same meter and moment: of each measure the first that is not null."""
     same = (meters[1:] == meters[:-1]) & (rows["ts"][1:] == rows["ts"][:-1])
     if not same.any():
         return meters, rows

@@ -20,23 +20,28 @@ POINT = np.dtype(
         ("raw_offset", "<i8"),
     ]
 )
-_FIELDS = POINT.itemsize // 8
-
 _ROOMS = np.sort(np.concatenate((4 << np.arange(40), 6 << np.arange(40)))).astype(np.int64)
 _SPARSE = 8  # a shelf with this many times the room it needs is given back
 
 
 def assign(target: Rows, places: Ints, points: Rows) -> None:
     """Write points into an array of them, several times as fast as by field."""
-    numbers = target.view(np.int64).reshape(-1, _FIELDS)
-    numbers[places] = np.ascontiguousarray(points).view(np.int64).reshape(-1, _FIELDS)
+    fields = target.dtype.itemsize // 8
+    numbers = target.view(np.int64).reshape(-1, fields)
+    numbers[places] = np.ascontiguousarray(points).view(np.int64).reshape(-1, fields)
 
 
 class Shelves:
-    """Points by owner (a number from 0)."""
+    """Points by owner (a number from 0).
 
-    def __init__(self) -> None:
-        self._rows = np.empty(0, POINT)
+    Parameters
+    ----------
+    kind
+        What is on them; all its fields are eight bytes wide.
+    """
+
+    def __init__(self, kind: np.dtype[np.void] = POINT) -> None:
+        self._rows = np.empty(0, kind)
         self._end = 0
         self._free: dict[int, Ints] = {}
         self._first = np.zeros(0, np.int64)
@@ -56,7 +61,9 @@ class Shelves:
     @property
     def nbytes(self) -> int:
         """Memory held. [bytes]."""
-        return self._end * POINT.itemsize + sum(a.nbytes for a in (self._first, self._room, self._usual, self.count))
+        return self._end * self._rows.itemsize + sum(
+            a.nbytes for a in (self._first, self._room, self._usual, self.count)
+        )
 
     def read(self, owners: Ints) -> Rows:
         """Return all points of these owners, one owner after another."""
@@ -133,7 +140,7 @@ class Shelves:
         self._end += room * len(new)
         if self._end > len(self._rows):
             # Pages that were never written take no memory, so twice as much is only an intention.
-            larger = np.empty(max(self._end, 2 * len(self._rows)), POINT)
+            larger = np.empty(max(self._end, 2 * len(self._rows)), self._rows.dtype)
             larger[: len(self._rows)] = self._rows
             self._rows = larger
         return np.concatenate((again, new))

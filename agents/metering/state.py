@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from agents.metering.meters import Described, described
+from agents.metering.past import PAST, REVISED
 from agents.metering.ragged import Ints, Rows
 from agents.metering.shelves import POINT
 from schemas.flow import SiteRecord
@@ -22,8 +23,10 @@ from schemas.registry import Site
 _LENGTH = struct.Struct(">I")
 _FASTEST = 1
 _CODEC = pa.Codec("lz4_raw")
-# The numbers beside the points: points of each meter, and its anchor.
-_BESIDE = np.dtype([("count", "<i8"), ("closed_until", "<i8"), ("anchor_since", "<i8")])
+# The numbers beside the points: points of each meter, its anchor, and what is kept of its closed windows.
+_BESIDE = np.dtype(
+    [("count", "<i8"), ("closed_until", "<i8"), ("anchor_since", "<i8"), ("strips", "<i8"), ("marks", "<i8")]
+)
 _PLACE = np.dtype([("place", "<i8")])
 
 
@@ -39,18 +42,15 @@ class Head:
     @classmethod
     def of(cls, record: SiteRecord) -> "Head":
         """Pack a record."""
-        text = json.dumps({"revision": record.revision, "site": record.site.model_dump(mode="json")})
-        packed = zlib.compress(text.encode(), _FASTEST)
-        return cls(record.site.tenant, record.revision, described(record.site), packed)
+        plain = record.site.model_dump(mode="json")
+        packed = zlib.compress(json.dumps({"revision": record.revision, "site": plain}).encode(), _FASTEST)
+        return cls(record.site.tenant, record.revision, described(plain["meters"]), packed)
 
     @classmethod
     def unpacked(cls, packed: bytes) -> "Head":
-        """Read only what metering needs: whole sites would be checked anew, which takes a restart of many too long."""
+        """Read only what metering needs."""
         found = json.loads(zlib.decompress(packed))
-        meters = sorted(
-            Described(one["id"], one["kind"], one["multiplier"], one["interval_s"]) for one in found["site"]["meters"]
-        )
-        return cls(found["site"]["tenant"], found["revision"], meters, packed)
+        return cls(found["site"]["tenant"], found["revision"], described(found["site"]["meters"]), packed)
 
     @property
     def record(self) -> SiteRecord:
@@ -70,17 +70,23 @@ class SiteState:
     rows: Rows
     fresh_places: Ints  # place of the meter of each reading that came after the last tick
     fresh: Rows
+    strip_counts: Ints  # kept points of closed windows of each meter, `agents.metering.past`
+    strips: Rows
+    mark_counts: Ints  # ranges of revised windows of each meter
+    marks: Rows
 
     def to_bytes(self) -> bytes:
         """Pack it."""
         beside = np.empty(len(self.counts), _BESIDE)
-        beside["count"], beside["closed_until"], beside["anchor_since"] = (
-            self.counts,
-            self.closed_until,
-            self.anchor_since,
-        )
+        for name, numbers in zip(
+            _BESIDE.names or (),
+            (self.counts, self.closed_until, self.anchor_since, self.strip_counts, self.mark_counts),
+            strict=True,
+        ):
+            beside[name] = numbers
         places = np.ascontiguousarray(self.fresh_places).view(_PLACE)
-        parts = (self.head.packed, *(_packed(rows) for rows in (beside, self.rows, places, self.fresh)))
+        arrays = (beside, self.rows, places, self.fresh, self.strips, self.marks)
+        parts = (self.head.packed, *(_packed(rows) for rows in arrays))
         return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
     @classmethod
@@ -93,11 +99,24 @@ class SiteState:
             place += _LENGTH.size + length
             parts.append(packed[place - length : place])
         head = Head.unpacked(parts[0])
-        beside, rows, places, fresh = (
-            _unpacked(part, kind) for part, kind in zip(parts[1:], (_BESIDE, POINT, _PLACE, POINT), strict=True)
+        kinds = (_BESIDE, POINT, _PLACE, POINT, PAST, REVISED)
+        beside, rows, places, fresh, strips, marks = (
+            _unpacked(part, kind) for part, kind in zip(parts[1:], kinds, strict=True)
         )
-        anchors = beside["closed_until"].copy(), beside["anchor_since"].copy()
-        return cls(head, beside["count"].copy(), *anchors, rows, places["place"].copy(), fresh)
+        counts, closed_until, since, strip_counts, mark_counts = (beside[name].copy() for name in _BESIDE.names or ())
+        return cls(
+            head,
+            counts,
+            closed_until,
+            since,
+            rows,
+            places["place"].copy(),
+            fresh,
+            strip_counts,
+            strips,
+            mark_counts,
+            marks,
+        )
 
 
 def _packed(rows: Rows) -> bytes:

@@ -1,9 +1,11 @@
 """Metering: every meter's readings become the energy of its minutes.
 
 Reads    telemetry.v1   readings, site records and ticks of one partition
-Yields   energy.v1      closed windows, the live state of meters that moved, and the site records and ticks passed on
+Yields   energy.v1        closed windows and revised ones, the live state of meters that moved, and the site records and
+                          ticks passed on
+         corrections.v1   what late readings revised, and registers that did not simply go on
 Rejects  late, register_decreased, unknown_meter
-State    per site: its record, and the readings its open windows are made of
+State    per site: its record, the readings its open windows are made of, and those around pauses of closed windows
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,18 +14,26 @@ import numpy as np
 import polars as pl
 
 from agents.metering.closing import close
+from agents.metering.correcting import of_revision, of_turns
 from agents.metering.live import live
 from agents.metering.meters import Meters, Move
-from agents.metering.points import MEASURES, Points, rescaled, sorted_by_moment
+from agents.metering.past import Past, keyed
+from agents.metering.points import MEASURES, Points, one_per_moment, rescaled, sorted_by_moment
 from agents.metering.ragged import Floats, Ints, Rows, runs, starts_of
+from agents.metering.revising import Revised, Undeclared, declared, fitting, revised, undeclared
 from agents.metering.shelves import POINT
 from agents.metering.state import Head, SiteState
+from schemas.correction import CorrectionKind
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
 from schemas.rejection import Reason
-from schemas.topics import ENERGY
+from schemas.topics import CORRECTIONS, ENERGY
 
 _NO_METERS = np.zeros(0, np.int64)
 _NO_POINTS = np.empty(0, POINT)
+
+
+# Readings of a pause are waited for as long as a site's minutes are for a meter.
+REVISION_HORIZON_S = 35 * 86_400
 
 
 class Metering:
@@ -33,15 +43,18 @@ class Metering:
     ----------
     lateness_s
         How far out of order the readings of a meter may come; its windows close this long after their end. [s]
+    revision_horizon_s
+        How far behind a meter's newest reading its pauses may still be filled. [s]
     live
         Whether to say how meters stand now; a replay has no use for it.
     """
 
-    def __init__(self, lateness_s: int, *, live: bool = True) -> None:
+    def __init__(self, lateness_s: int, revision_horizon_s: int = REVISION_HORIZON_S, *, live: bool = True) -> None:
         self._says_live = live
         self._heads: dict[str, Head] = {}
         self._known = Meters()
         self._points = Points(lateness_s * 1000)
+        self._past = Past(revision_horizon_s * 1000)
         self._fresh: list[tuple[Ints, Rows]] = []  # since the last tick: number of the meter, reading
         self._changed: set[str] = set()
 
@@ -58,7 +71,7 @@ class Metering:
     @property
     def nbytes(self) -> int:
         """Memory the points take. [bytes]."""
-        return self._points.nbytes
+        return self._points.nbytes + self._past.nbytes
 
     def changed(self) -> Iterable[str]:
         """Return the sites to snapshot."""
@@ -78,16 +91,24 @@ class Metering:
         counts = self._points.shelves.count[meters]
         anchors = self._points.closed_until[meters], self._points.anchor_since[meters]
         rows = self._points.shelves.read(meters)
+        strips = self._past.points.count[meters], self._past.points.read(meters)
+        marks = self._past.revised.count[meters], self._past.revised.read(meters)
         cuts = starts_of(sizes)
-        of_site = np.add.reduceat(np.append(counts, 0), cuts) if len(sizes) else sizes
-        row_cuts = starts_of(of_site)
+        of_site, of_strips, of_marks = (
+            np.add.reduceat(np.append(each, 0), cuts) if len(sizes) else sizes for each in (counts, strips[0], marks[0])
+        )
+        row_cuts = starts_of(of_site), starts_of(of_strips), starts_of(of_marks)
         fresh_meters, fresh = self._all_fresh()
         fresh_sites = self._known.config(fresh_meters)["site"]
         fresh_order = np.argsort(fresh_sites, kind="stable")
         fresh_sites = fresh_sites[fresh_order]
         packed = {}
-        for site, first, size, row, height in zip(changed, cuts, sizes, row_cuts, of_site, strict=True):
+        for place, (site, first, size) in enumerate(zip(changed, cuts, sizes, strict=True)):
             mine = slice(first, first + size)
+            row, strip, mark = (
+                slice(begins[place], begins[place] + heights[place])
+                for begins, heights in zip(row_cuts, (of_site, of_strips, of_marks), strict=True)
+            )
             number = self._known.config(meters[first : first + 1])["site"][0]
             own = fresh_order[slice(*np.searchsorted(fresh_sites, [number, number + 1]))]
             packed[site] = SiteState(
@@ -95,9 +116,13 @@ class Metering:
                 counts[mine],
                 anchors[0][mine],
                 anchors[1][mine],
-                rows[row : row + height],
+                rows[row],
                 fresh_meters[own] - meters[first],
                 fresh[own],
+                strips[0][mine],
+                strips[1][strip],
+                marks[0][mine],
+                marks[1][mark],
             ).to_bytes()
         return packed
 
@@ -113,6 +138,13 @@ class Metering:
             sites.append(self._known.of_site(site))
         meters = np.concatenate([_NO_METERS, *sites])
         self._points.welcome(meters, self._known.config(meters)["interval_ms"])
+        self._past.welcome(meters)
+        for shelves, counts, parts in (
+            (self._past.points, [one.strip_counts for _, one in states], [one.strips for _, one in states]),
+            (self._past.revised, [one.mark_counts for _, one in states], [one.marks for _, one in states]),
+        ):
+            if any(len(part) for part in parts):
+                shelves.put(meters, np.concatenate(counts), np.concatenate(parts))
         self._points.replace(
             meters,
             *(
@@ -137,16 +169,35 @@ class Metering:
         if held is not None and held.revision >= record.revision:
             return NOTHING
         head = self._heads[site.id] = Head.of(record)
+        before = None if held is None else self._before_swaps(site.id, held, head)
         move = self._known.configure(site.id, head.tenant_id, head.meters)
         self._points.welcome(move.after, self._known.config(move.after)["interval_ms"])
+        self._past.welcome(move.after)
         renumbered = not np.array_equal(move.before, move.after)
         if held is not None and (renumbered or (move.ratio != 1.0).any()):
             self._fresh = [_moved(meters, rows, move) for meters, rows in self._fresh]
             self._points.rescale(move.kept_from, move.kept_to, move.ratio)
+            self._past.move(move.kept_from, move.kept_to, move.ratio)
             if renumbered:
                 self._points.forget(move.before)
+                self._past.forget(move.before)
         self._changed.add(site.id)
-        return Outcome([Output(ENERGY, Kind.SITE, record=record)])
+        passed_on = Output(ENERGY, Kind.SITE, record=record)
+        if before is None or not len(before.meters):
+            return Outcome([passed_on])
+        stays = np.searchsorted(move.kept_from, before.meters)
+        now = before._replace(meters=move.kept_to[stays])
+        revision = declared(now, self._past, self._points, self._known)
+        if revision is None or revision.windows.is_empty():
+            return Outcome([passed_on])
+        said = of_revision(revision, self._known, CorrectionKind.METER_SWAP)
+        return Outcome([passed_on, Output(ENERGY, Kind.WINDOWS, revision.windows), Output(CORRECTIONS, rows=said)])
+
+    def _before_swaps(self, site_id: str, held: Head, head: Head) -> Undeclared:
+        """Return what the windows of meters were whose swaps a new record changes."""
+        swaps = {meter.id: meter.swaps for meter in head.meters}
+        other = [place for place, meter in enumerate(held.meters) if swaps.get(meter.id, meter.swaps) != meter.swaps]
+        return undeclared(self._past, self._points, self._known, self._known.of_site(site_id)[other])
 
     def _take(self, rows: pl.DataFrame, arrived_at: int) -> Outcome:
         meters = self._known.find(rows["site_id"], rows["meter_id"])
@@ -160,32 +211,43 @@ class Metering:
         return NOTHING if unknown is None else Outcome(rejected=unknown)
 
     def _tick(self, arrived_at: int) -> Outcome:
-        touched, late = self._fold()
+        touched, late, revision = self._fold()
         closing = self._points.closable(touched, arrived_at)
         if not len(touched) and not len(closing):
             return Outcome([Output(ENERGY, Kind.TICK)])
         outputs: list[Output] = []
         rejected = [late]
         moved = touched
+        corrections = []
+        if revision is not None:
+            if not revision.windows.is_empty():
+                outputs.append(Output(ENERGY, Kind.WINDOWS, revision.windows))
+            corrections.append(of_revision(revision, self._known, CorrectionKind.LATE_DATA))
         if len(closing):
             closing = self._in_order(closing)
-            closed = close(self._points, self._known, closing, arrived_at)
+            closed = close(self._points, self._past, self._known, closing, arrived_at)
             self._points.closed(arrived_at)
             self._changed.update(self._known.sites_of(closing))
-            rejected.append(self._rejected(closed.back_meters, closed.back, Reason.REGISTER_DECREASED))
+            rejected.append(self._rejected(*closed.back, Reason.REGISTER_DECREASED))
+            if len(closed.turned.meters):
+                corrections.append(of_turns(closed.turned, self._known))
             moved = self._in_order(np.union1d(touched, closed.metered))
             if not closed.windows.is_empty():
                 outputs.append(Output(ENERGY, Kind.WINDOWS, closed.windows))
         if self._says_live and not (moving := live(self._points, self._known, moved)).is_empty():
             outputs.append(Output(ENERGY, Kind.LIVE, moving))
         outputs.append(Output(ENERGY, Kind.TICK))
+        outputs.extend(Output(CORRECTIONS, rows=rows) for rows in corrections if not rows.is_empty())
         refused = [rows for rows in rejected if rows is not None]
         return Outcome(outputs, pl.concat(refused) if refused else None)
 
-    def _fold(self) -> tuple[Ints, pl.DataFrame | None]:
-        """Merge what came since the last tick into the points; return whose it was, and what came too late."""
+    def _fold(self) -> tuple[Ints, pl.DataFrame | None, Revised | None]:
+        """Merge what came since the last tick into the points.
+
+        Returns whose it was, what came too late, and what late readings revised.
+        """
         if not self._fresh:
-            return _NO_METERS, None
+            return _NO_METERS, None, None
         arrived_meters, arrived = self._all_fresh()
         self._fresh.clear()
         by_moment = sorted_by_moment(self._known.order(arrived_meters), arrived["ts"])
@@ -194,13 +256,23 @@ class Metering:
         # Again, because a snapshot in between holds them as readings that have yet to be merged.
         self._changed.update(self._known.sites_of(touched))
         in_time, late = self._points.split_late(meters, rows)
+        revision = None
+        if self._past.points.count[touched].any():
+            each, of_moment = one_per_moment(meters, rows)
+            holes = fitting(self._past, self._known, each, of_moment)
+            if holes is not None:
+                revision = revised(holes, self._past, self._points, self._known, of_moment)
+                fits = keyed(each[holes.fitting], of_moment["ts"][holes.fitting])
+                fit = np.isin(keyed(meters, rows["ts"]), fits)
+                late &= ~fit
+                in_time |= fit & (rows["ts"] > self._points.closed_until[meters])
         if in_time.all():
             self._points.add(meters, rows)
-            return touched, None
+            return touched, None, revision
         self._points.add(meters[in_time], rows.take(np.flatnonzero(in_time)))
         refused = np.sort(by_moment[late])  # as they arrived ...
         refused = refused[np.argsort(self._known.order(arrived_meters[refused]), kind="stable")]  # ... by meter
-        return touched, self._rejected(arrived_meters[refused], arrived.take(refused), Reason.LATE)
+        return touched, self._rejected(arrived_meters[refused], arrived.take(refused), Reason.LATE), revision
 
     def _all_fresh(self) -> tuple[Ints, Rows]:
         if len(self._fresh) == 1:
@@ -230,6 +302,7 @@ class Metering:
     def _forget(self, meters: Ints) -> None:
         """Drop everything about meters, also what came after the last tick."""
         self._points.forget(meters)
+        self._past.forget(meters)
         self._fresh = [
             (theirs[others], rows[others]) for theirs, rows in self._fresh for others in [~np.isin(theirs, meters)]
         ]

@@ -97,7 +97,7 @@ def telemetry_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
 
 def window_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
     """Return the closed windows in batches of energy.v1."""
-    required = [column for column in WINDOW_ROWS if column not in ("import_kwh", "export_kwh")]
+    required = [column for column in WINDOW_ROWS if column not in ("import_kwh", "export_kwh", "previous_import_kwh")]
     batches = [
         with_origin(_batch(source, record, WINDOW_ROWS, required), *_origin(source, record))
         for record in records

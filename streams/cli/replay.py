@@ -52,6 +52,7 @@ FIELDS = (
     "archive_dir",
     "topic_prefix",
     "allowed_lateness_s",
+    "revision_horizon_s",
     "future_allowance_s",
     "log_level",
     "log_format",
@@ -139,7 +140,11 @@ def command(
         wanted = Wanted(
             Period(from_ms, to_ms),
             only or None,
-            Allowances(settings.allowed_lateness_s * 1000, settings.future_allowance_s * 1000),
+            Allowances(
+                settings.allowed_lateness_s * 1000,
+                settings.future_allowance_s * 1000,
+                settings.revision_horizon_s * 1000,
+            ),
             rate,
         )
     except ValueError as error:

@@ -131,7 +131,7 @@ class Lane:
 
     def __post_init__(self) -> None:
         """Begin without any state."""
-        self._metering = Metering(self.allowances.lateness_ms // 1000, live=False)
+        self._metering = Metering(self.allowances.lateness_ms // 1000, self.allowances.horizon_ms // 1000, live=False)
         self._emissions = tuple(Emissions(reference, live=False) for reference in self.references)
         self._kept = [{} for _ in range(1 + len(self._emissions))]
         self._records = [[] for _ in self._emissions]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from agents.metering.step import REVISION_HORIZON_S
 from schemas.window import WINDOW_MS
 from sinks.parquet.reader import LogReader
 
@@ -63,10 +64,13 @@ class Allowances:
         `allowed_lateness_s`. [ms]
     future_ms
         `future_allowance_s`. [ms]
+    horizon_ms
+        `revision_horizon_s`. [ms]
     """
 
     lateness_ms: int
     future_ms: int
+    horizon_ms: int = REVISION_HORIZON_S * 1000
 
 
 def check_covered(lanes: dict[int, list[LogReader]], period: Period, allowances: Allowances) -> None:

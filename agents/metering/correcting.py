@@ -1,0 +1,131 @@
+"""What is said about corrections: `schemas.correction.CORRECTION_RECORD`."""
+
+import numpy as np
+import polars as pl
+
+from agents.metering.closing import Turned
+from agents.metering.meters import Meters
+from agents.metering.revising import Revised
+from agents.metering.turning import FAULT, RESET, ROLLOVER, SWAP
+from schemas.correction import CORRECTION_RECORD, CorrectionKind
+from schemas.window import WINDOW_MS
+
+_ENERGIES = ("import_before_kwh", "import_after_kwh", "export_before_kwh", "export_after_kwh")
+_KINDS = {
+    SWAP: CorrectionKind.METER_SWAP,
+    ROLLOVER: CorrectionKind.ROLLOVER,
+    RESET: CorrectionKind.RESET,
+    FAULT: CorrectionKind.REGISTER_FAULT,
+}
+
+
+def of_turns(turned: Turned, known: Meters) -> pl.DataFrame:
+    """Return a record for each interval in which a register did not simply go on.
+
+    Parameters
+    ----------
+    turned
+        These intervals.
+    known
+        Descriptions of the meters.
+    """
+    if not len(turned.meters):
+        return pl.DataFrame(schema=CORRECTION_RECORD)
+    a, b = turned.a, turned.b
+    first = np.minimum(a["raw_offset"], b["raw_offset"])
+    numbers: dict[str, pl.Series] = {
+        "window_from": pl.Series(a["ts"] // WINDOW_MS * WINDOW_MS),
+        "window_until": pl.Series(-(-b["ts"] // WINDOW_MS) * WINDOW_MS),
+        "import_after_kwh": pl.Series(turned.import_kwh, nan_to_null=True),
+        "export_after_kwh": pl.Series(turned.export_kwh, nan_to_null=True),
+        "register_from_kwh": pl.Series(a["import_kwh"].copy(), nan_to_null=True),
+        "register_to_kwh": pl.Series(b["import_kwh"].copy(), nan_to_null=True),
+        "raw_partition": pl.Series(b["raw_partition"].astype(np.int32)),
+        "raw_offset_first": pl.Series(first),
+        "raw_offset_last": pl.Series(np.maximum(a["raw_offset"], b["raw_offset"])),
+    }
+    nothing = pl.repeat(None, len(first), dtype=pl.Float64, eager=True)
+    kinds = pl.Series([_KINDS[how].value for how in turned.how.tolist()])
+    return _recorded(
+        known.named(turned.meters)
+        | numbers
+        | {
+            "kind": kinds,
+            "import_before_kwh": nothing,
+            "export_before_kwh": nothing,
+            "revision": pl.repeat(0, len(first), dtype=pl.Int32, eager=True),
+        },
+        pl.Series(b["ts"].copy()),
+    )
+
+
+def of_revision(revised: Revised, known: Meters, kind: CorrectionKind) -> pl.DataFrame:
+    """Return a record for each range of windows that were revised.
+
+    Parameters
+    ----------
+    revised
+        The windows, and what they were.
+    known
+        Descriptions of the meters.
+    kind
+        Why they were.
+    """
+    if not len(revised.ranges):
+        return pl.DataFrame(schema=CORRECTION_RECORD)
+    sums = (
+        pl.DataFrame(
+            {
+                "span": revised.spans,
+                "revision": revised.windows["revision"],
+                "import_after_kwh": revised.windows["import_kwh"],
+                "export_after_kwh": revised.windows["export_kwh"],
+                "import_before_kwh": revised.before["import_kwh"],
+                "export_before_kwh": revised.before["export_kwh"],
+            }
+        )
+        .group_by("span")
+        .agg(pl.col("revision").max(), *(_sum_or_null(name) for name in _ENERGIES))
+    )
+    places = pl.DataFrame(
+        {
+            "span": revised.range_of,
+            "partition": revised.rows["raw_partition"].copy(),
+            "offset": revised.rows["raw_offset"].copy(),
+        }
+    )
+    raw = places.group_by("span").agg(
+        raw_partition=pl.col("partition").last().cast(pl.Int32),
+        raw_offset_first=pl.col("offset").min(),
+        raw_offset_last=pl.col("offset").max(),
+    )
+    spans = pl.DataFrame({"span": np.arange(len(revised.ranges))})
+    found = spans.join(sums, on="span", how="left", maintain_order="left").join(
+        raw, on="span", how="left", maintain_order="left"
+    )
+    columns = known.named(revised.meters) | {name: found[name] for name in found.columns if name != "span"}
+    columns |= {name: pl.Series(revised.ranges[name].copy()) for name in ("window_from", "window_until")}
+    nothing = pl.repeat(None, len(spans), dtype=pl.Float64, eager=True)
+    columns |= {
+        "kind": pl.repeat(kind.value, len(spans), eager=True),
+        "register_from_kwh": nothing,
+        "register_to_kwh": nothing,
+    }
+    return _recorded(columns, found["revision"])
+
+
+def _sum_or_null(name: str) -> pl.Expr:
+    """Sum of a group, null (not 0) where nothing is known."""
+    return pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).otherwise(None).alias(name)
+
+
+def _recorded(columns: dict[str, pl.Series], mark: pl.Series) -> pl.DataFrame:
+    """Complete records; `mark` tells those of a kind, meter and first window apart."""
+    return (
+        pl.DataFrame(columns)
+        .with_columns(
+            ts=pl.col("window_from"),
+            id=pl.format("corrections/{}/{}/{}/{}/{}", "kind", "site_id", "meter_id", "window_from", mark),
+        )
+        .select(*CORRECTION_RECORD)
+    )
