@@ -50,7 +50,8 @@ FROM emissions FINAL
 GROUP BY ALL ORDER BY ALL
 """
 _PERIOD_VIEW = """
-SELECT tenant_id, site_id, toDateTime({start:Identifier}, 'UTC'), period, import_kwh, cost_cny, windows, market_emitted_kg
+SELECT tenant_id, site_id, toDateTime({start:Identifier}, 'UTC'), period, import_kwh, cost_cny, windows,
+    market_emitted_kg
 FROM {view:Identifier} ORDER BY ALL
 """
 
