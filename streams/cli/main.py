@@ -9,6 +9,7 @@ from sinks.clickhouse.errors import SinkMisconfigured
 from streams.broker import PartitionCountMismatch
 from streams.cli import (
     account,
+    activity,
     archive,
     config,
     dlq,
@@ -34,6 +35,7 @@ COMMANDS: tuple[click.Command, ...] = (
     replay.command,
     restate.command,
     archive.command,
+    activity.command,
     topics.command,
     lag.command,
     doctor.command,

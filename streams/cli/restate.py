@@ -1,6 +1,5 @@
 """`wattloop restate`: what is stored, with another edition of the reference data, beside the figures there are."""
 
-import asyncio
 import json
 import os
 import re
@@ -9,11 +8,8 @@ from importlib.resources import files as packaged
 from pathlib import Path
 
 import click
-import polars as pl
-from aiokafka import AIOKafkaProducer
 
 from agents.pricing.pricing import Reference
-from schemas.flow import Output
 from schemas.reference.catalogue import (
     FACTORS_FILE,
     REFERENCE_VERSION,
@@ -24,23 +20,20 @@ from schemas.reference.catalogue import (
 )
 from schemas.reference.problems import ReferenceDataError
 from schemas.registry import Registry, Site
-from schemas.topics import REGISTRY, RESTATEMENTS
+from schemas.topics import RESTATEMENTS
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.errors import SinkError
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.restatements import Restatements
-from streams.broker import partition_for
-from streams.broker_admin import BrokerTrouble, named_trouble
+from streams.broker_admin import BrokerTrouble
 from streams.cli.flags import Flags, settings_flags
 from streams.cli.topics import quiet_clients
 from streams.configuration import effective_settings, load_configuration
-from streams.frame.codec import Origin, envelopes
-from streams.leaving import leave
-from streams.registry_topic import RegistryTopicError, read_all
+from streams.publishing import registry_in_force, send_records
+from streams.registry_topic import RegistryTopicError
 from streams.replay.period import shown
 from streams.replay.what_if import FACTORS, TARIFFS, with_files
 from streams.restate import Restated, restate
-from streams.settings import Settings, broker_addresses
 
 FIELDS = ("config", "kafka_url", "clickhouse_url", "data_dir", "topic_prefix", "partitions", "registry")
 _SHIPPED = (FACTORS_FILE, REGIONS_FILE, TARIFFS_FILE)
@@ -103,15 +96,15 @@ def command(
         reference = Reference(load_factors(), load_tariffs(), REFERENCE_VERSION)
         if given:
             reference = with_files(reference, given, edition or "")
-        sites = _chosen(_registered(settings, registry), only)
+        sites = _chosen(registry_in_force(settings, registry), only)
         client = connect(settings.clickhouse_dsn)
         try:
             migrate(client)
             done = restate(Restatements(client), reference, _texts(given), sites, months=(first, last), dry=dry)
         finally:
             client.close()
-        if settings.kafka_url is not None and not dry:
-            _send(settings, settings.kafka_url, done.differences, reference.version)
+        if not dry:
+            send_records(settings, RESTATEMENTS, done.differences, f"restate {reference.version}")
     except (ReferenceDataError, SinkError, BrokerTrouble, RegistryTopicError) as error:
         raise click.ClickException(str(error)) from error
     if as_json:
@@ -119,15 +112,6 @@ def command(
         click.echo(json.dumps({"reference_version": reference.version, "quarters": done.quarters, "differences": rows}))
         return
     click.echo("\n".join(_told(done, reference.version, dry=dry)))
-
-
-def _registered(settings: Settings, registry: Registry) -> Registry:
-    if settings.kafka_url is None:
-        return registry
-    state = asyncio.run(read_all(list(broker_addresses(settings.kafka_url)), topic=settings.topic_name(REGISTRY)))
-    return Registry(
-        tenants=tuple(state.tenants.values()), sites=tuple(state.sites[name].site for name in sorted(state.sites))
-    )
 
 
 def _chosen(registry: Registry, only: tuple[str, ...]) -> list[Site]:
@@ -143,27 +127,6 @@ def _texts(given: dict[str, Path]) -> dict[str, str]:
     folder = packaged("schemas.reference")
     shipped = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in _SHIPPED}
     return shipped | {f"--{kind} {path.name}": path.read_text(encoding="utf-8") for kind, path in given.items()}
-
-
-def _send(settings: Settings, url: str, differences: pl.DataFrame, version: str) -> None:
-    """Send the differences; a second time they have the same ids."""
-
-    async def sent() -> None:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=list(broker_addresses(url)), client_id="wattloop-restate", acks="all"
-        )
-        await producer.start()
-        try:
-            output = Output(RESTATEMENTS, rows=differences)
-            for one in envelopes(output, Origin(f"restate {version}", 0, 0), 0, 0, "wattloop/restate"):
-                partition = partition_for((one.key or b"").decode(), settings.partitions)
-                topic = settings.topic_name(RESTATEMENTS)
-                await producer.send_and_wait(topic, one.value, one.key, partition, one.timestamp_ms, one.headers)
-        finally:
-            await leave(producer)
-
-    with named_trouble(url):
-        asyncio.run(sent())
 
 
 def _told(done: Restated, version: str, *, dry: bool) -> Iterator[str]:

@@ -11,20 +11,22 @@ ALGORITHM_KWH, PV_KWH = 170_000.0, 2_210_000.0
 
 
 @pytest.mark.parametrize(
-    ("region", "kind", "year", "factor", "algorithm_t", "pv_t", "source", "checked"),
+    ("named", "factor", "tonnes", "seen"),
     [
-        ("CN-GRID-EC", "average", 2012, 0.7035, 119.595, 1554.735, "NDRC", 1),
-        ("CN-ZJ", "average", 2021, 0.5422, 92.174, 1198.262, "MEE/NBS Announcement 2024 No.12", 1),
-        ("CN", "average", 2021, 0.5568, 94.656, 1230.528, "MEE/NBS Announcement 2024 No.12", 1),
-        ("CN-ZJ", "average", 2022, 0.5153, 87.601, 1138.813, "MEE/NBS Announcement 2024 No.33", 1),
-        ("CN-GRID-EC", "average", 2023, 0.5500, 93.5, 1215.5, "MEE/NBS announcement of 2023", 1),
-        ("CN", "reporting", 2021, 0.5810, 98.77, 1284.01, "MEE climate office letter", 0),
-        ("CN", "fossil", 2021, 0.8426, 143.242, 1862.146, "MEE/NBS Announcement 2024 No.12", 1),
+        (("CN-GRID-EC", "average", 2012), 0.7035, (119.595, 1554.735), ("NDRC", 1)),
+        (("CN-ZJ", "average", 2021), 0.5422, (92.174, 1198.262), ("MEE/NBS Announcement 2024 No.12", 1)),
+        (("CN", "average", 2021), 0.5568, (94.656, 1230.528), ("MEE/NBS Announcement 2024 No.12", 1)),
+        (("CN-ZJ", "average", 2022), 0.5153, (87.601, 1138.813), ("MEE/NBS Announcement 2024 No.33", 1)),
+        (("CN-GRID-EC", "average", 2023), 0.5500, (93.5, 1215.5), ("MEE/NBS announcement of 2023", 1)),
+        (("CN", "reporting", 2021), 0.5810, (98.77, 1284.01), ("MEE climate office letter", 0)),
+        (("CN", "fossil", 2021), 0.8426, (143.242, 1862.146), ("MEE/NBS Announcement 2024 No.12", 1)),
     ],
 )
 def test_the_published_energies_have_these_tonnes_with_the_factor_of_a_year(
-    region: str, kind: str, year: int, factor: float, algorithm_t: float, pv_t: float, source: str, checked: int
+    named: tuple[str, str, int], factor: float, tonnes: tuple[float, float], seen: tuple[str, int]
 ):
+    region, kind, year = named
+    source, checked = seen
     row = FACTORS.row(
         by_predicate=(pl.col("region_code") == region) & (pl.col("kind") == kind) & (pl.col("year") == year), named=True
     )
@@ -32,8 +34,8 @@ def test_the_published_energies_have_these_tonnes_with_the_factor_of_a_year(
     assert row["kg_co2_per_kwh"] == factor
     assert row["source"].startswith(source)
     assert min(row["checked"], 1) == checked
-    assert location_based_kg(ALGORITHM_KWH, factor) / 1000 == pytest.approx(algorithm_t, abs=5e-4)
-    assert location_based_kg(PV_KWH, factor) / 1000 == pytest.approx(pv_t, abs=5e-4)
+    computed = tuple(location_based_kg(kwh, factor) / 1000 for kwh in (ALGORITHM_KWH, PV_KWH))
+    assert computed == pytest.approx(tonnes, abs=5e-4)
 
 
 @pytest.mark.parametrize(

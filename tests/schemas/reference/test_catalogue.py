@@ -42,13 +42,13 @@ def test_the_version_carries_the_date_of_the_edition_and_stands_on_every_factor(
     assert load_factors()["reference_version"].unique().to_list() == [REFERENCE_VERSION]
 
 
-@pytest.mark.parametrize("name", ["emission_factors.csv", "regions.csv", "tariffs.json"])
+DATA = ("emission_factors.csv", "regions.csv", "tariffs.json", "fuel_factors.csv", "lifecycle_electricity.csv")
+
+
+@pytest.mark.parametrize("name", DATA)
 def test_a_changed_number_in_any_data_file_changes_the_version(name: str) -> None:
     folder = files("schemas.reference")
-    texts = {
-        data: folder.joinpath(data).read_text(encoding="utf-8")
-        for data in ("emission_factors.csv", "regions.csv", "tariffs.json")
-    }
+    texts = {data: folder.joinpath(data).read_text(encoding="utf-8") for data in DATA}
     assert version_of(texts, "2026-11-22") == REFERENCE_VERSION
 
     texts[name] += " "
