@@ -19,7 +19,8 @@ GROUP BY site_id, local_day
 ORDER BY site_id, local_day
 """
 _HOURS = """
-SELECT site_id, h.window_start AS window_start, h.load_kwh, h.carbon_free_kwh, h.self_use_kwh
+SELECT
+    site_id, toDateTime64(h.window_start, 3, 'UTC') AS window_start, h.load_kwh, h.carbon_free_kwh, h.self_use_kwh
 FROM v_carbon_free_hour AS h
 WHERE site_id IN {sites:Array(String)} AND toYear(h.window_start, {zone:String}) = {year:UInt16}
 ORDER BY site_id, window_start
