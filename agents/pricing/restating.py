@@ -27,6 +27,7 @@ FORMER: dict[str, pl.DataType] = {
 
 _FIGURES = ("emitted_kg", "market_emitted_kg", "cost_cny")
 _BOTH = (*_FIGURES, *(f"former_{name}" for name in _FIGURES))
+_SAME = 1e-9
 _DECIMAL = pl.Decimal(38, 15)
 _MONTH = ["tenant_id", "site_id", "month"]
 
@@ -103,7 +104,7 @@ def differences(parts: Sequence[pl.DataFrame], zones: Mapping[str, str]) -> pl.D
         .sort(_MONTH)
     )
     starts = [_month_start_ms(month, zones[site]) for site, month in whole.select("site_id", "month").iter_rows()]
-    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"former_{name}")) for name in _FIGURES)
+    differs = pl.any_horizontal(_differs(name) for name in _FIGURES)
     return (
         whole.with_columns(
             pl.when(pl.col("former_version") != "").then("former_version").alias("former_version"),
@@ -120,6 +121,13 @@ def differences(parts: Sequence[pl.DataFrame], zones: Mapping[str, str]) -> pl.D
         .filter(differs)
         .select(pl.col(name).cast(dtype) for name, dtype in RESTATEMENT_RECORD.items())
     )
+
+
+def _differs(name: str) -> pl.Expr:
+    """Whether a figure is another one: sums of minutes and of quarter hours agree to the last digits only."""
+    new, former = pl.col(name), pl.col(f"former_{name}")
+    apart = (new - former).abs() > _SAME * pl.max_horizontal(new.abs(), pl.lit(1.0))
+    return (new.is_null() != former.is_null()) | apart.fill_null(value=False)
 
 
 def _exact(name: str) -> pl.Expr:

@@ -65,6 +65,6 @@ def import_file(flags: Flags, *, path: Path, dry: bool) -> None:
             send_records(settings, ACTIVITY, rows, f"activity import {path.name}")
     except (SinkError, BrokerTrouble, RegistryTopicError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{rows.height} activities {'are right; nothing was written' if dry else 'imported'}")
+    click.echo(f"activities: {rows.height}, {'all right; nothing was written' if dry else 'imported'}")
     for scope, kg in rows.group_by("scope").agg(pl.col("emitted_kg").sum()).sort("scope").iter_rows():
         click.echo(f"scope {scope}: {kg:,.3f} kg")

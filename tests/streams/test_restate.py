@@ -180,3 +180,18 @@ def test_the_provenance_of_both_factors_is_in_every_row(client: Client, tmp_path
     columns = "factor_region, factor_year, factor_kind, factor_source, market_rest_kind, market_rest_year"
     rows = client.query(f"SELECT DISTINCT {columns} FROM restated_15min").result_rows
     assert rows == [("CN-ZJ", 2024, "average", "a notice", "residual", 2023)]
+
+
+def test_a_month_that_stays_as_it_is_is_not_told(client: Client, tmp_path: Path):
+    reference = edition(tmp_path, 0.5)
+    told = restated(client, reference).differences
+    same = restate(
+        Restatements(client),
+        with_files(reference, {FACTORS: tmp_path / "factors.csv"}, "later"),
+        {},
+        [a_site()],
+        dry=True,
+    )
+
+    assert told.height == 2
+    assert same.differences.is_empty()
