@@ -13,6 +13,7 @@ from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_ta
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.restatements import Restatements
+from streams.replay.outputs import History
 from streams.replay.what_if import FACTORS, with_files
 from streams.restate import Restated, restate
 
@@ -195,3 +196,17 @@ def test_a_month_that_stays_as_it_is_is_not_told(client: Client, tmp_path: Path)
 
     assert told.height == 2
     assert same.differences.is_empty()
+
+
+def test_a_replay_is_told_which_other_editions_it_would_replace(client: Client):
+    start = QUARTERS[0]
+    client.command(
+        "INSERT INTO emissions (id, tenant_id, site_id, ts, window_s, quality, reference_version)"
+        f" VALUES ('e', 'acme', 'mill', toDateTime64({start} / 1000, 3, 'UTC'), 60, 'measured', '2025-01-01+old')"
+    )
+    history = History(client, "run")
+
+    assert history.other_editions(start, start + 60_000, (), REFERENCE_VERSION) == ["2025-01-01+old"]
+    assert history.other_editions(start, start + 60_000, ("press",), REFERENCE_VERSION) == []
+    assert history.other_editions(start + 60_000, start + 120_000, (), REFERENCE_VERSION) == []
+    assert history.other_editions(start, start + 60_000, (), "2025-01-01+old") == []
