@@ -27,6 +27,16 @@ EMISSION_RECORD: dict[str, pl.DataType] = {
     "meters_missing": pl.Int32(),  # grid meters that had not reported this minute
     "reference_version": pl.String(),
     "revision": pl.Int32(),
+    "factor_source": pl.String(),  # who published it
+    # Market-based, before certificates and contracts of so many kWh a year: those are settled when the year is known.
+    "market_emitted_kg": pl.Float64(),  # null when no factor is known for a part of the energy
+    "market_factor_kg_per_kwh": pl.Float64(),  # contracts and the rest together
+    "market_contract_share": pl.Float64(),  # of the energy, under contracts
+    "market_rest_kg_per_kwh": pl.Float64(),  # factor of what is under no contract
+    "market_rest_kind": pl.String(),  # supplier | residual | average (no residual mix is published); contract: no rest
+    "market_rest_region": pl.String(),
+    "market_rest_year": pl.Int32(),
+    "market_rest_source": pl.String(),
 }
 
 # One record per site that moved, at most once a second, on site.live.v1; `ts` is the newest reading, in ms UTC.
@@ -48,4 +58,7 @@ LIVE_RECORD: dict[str, pl.DataType] = {
     "month_cny": pl.Float64(),
     "settled_until": pl.Int64(),  # end of the newest closed window in the totals, ms UTC
     "open_kwh": pl.Float64(),  # provisional energy after `settled_until`
+    "market_kg_per_h": pl.Float64(),  # market-based, before certificates
+    "today_market_kg": pl.Float64(),
+    "month_market_kg": pl.Float64(),
 }

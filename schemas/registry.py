@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from schemas.contract import Tariff
 from schemas.entry import Entry, Id, Name, Positive, Weekday
+from schemas.instruments import MarketBased, SharedCertificate
 from schemas.registry_checks import site_faults
 
 INCONSISTENT_SITE = "inconsistent_site"
@@ -76,6 +77,7 @@ class Tenant(Entry):
     id: Id
     name: Name
     name_zh: str = ""
+    certificates: tuple[SharedCertificate, ...] = ()
 
 
 class MeterKind(StrEnum):
@@ -232,6 +234,12 @@ class Site(Entry):
     meters: tuple[Meter, ...]
     equipment: tuple[Equipment, ...] = ()
     zones: tuple[Zone, ...] = ()
+    market_based: MarketBased = MarketBased()
+
+    @property
+    def country(self) -> str:
+        """The country of its region, which is its market for certificates too (ISO 3166-1)."""
+        return self.region.partition("-")[0]
 
     @property
     def zone_info(self) -> ZoneInfo:

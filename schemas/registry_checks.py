@@ -62,7 +62,7 @@ def registry_faults(registry: object, known_regions: Collection[str], known_plan
     yield from _repeated("tenants", tenants, "in this registry")
     yield from _repeated("sites", _ids(registry, "sites"), "in this registry")
     yield from _dangling(registry, "sites", "tenant", "tenant", tenants, where="in this registry")
-    for index, site in _entries(registry, "sites"):
+    for index, site in entries_of(registry, "sites"):
         yield from _unknown(site, ("region",), known_regions, "a region of the reference data", index)
         yield from _unknown(site, ("tariff", "plan"), known_plans, "a tariff plan of the reference data", index)
         for fault in site_faults(site):
@@ -83,7 +83,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def _entries(holder: object, field: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+def entries_of(holder: object, field: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Yield the entries of a list that are mappings, with their places."""
     listed = holder.get(field) if isinstance(holder, Mapping) else None
     if isinstance(listed, list | tuple):
         for index, entry in enumerate(listed):
@@ -92,7 +93,7 @@ def _entries(holder: object, field: str) -> Iterator[tuple[int, Mapping[str, obj
 
 
 def _ids(holder: object, field: str) -> list[tuple[int, str]]:
-    named = ((index, entry.get("id")) for index, entry in _entries(holder, field))
+    named = ((index, entry.get("id")) for index, entry in entries_of(holder, field))
     return [(index, name) for index, name in named if isinstance(name, str)]
 
 
@@ -114,7 +115,7 @@ def _dangling(
     where: str = "at this site",
 ) -> Iterator[Fault]:
     known = {name for _, name in targets}
-    for index, entry in _entries(holder, field):
+    for index, entry in entries_of(holder, field):
         name = entry.get(reference)
         if isinstance(name, str) and name not in known:
             hint = did_you_mean(name, sorted(known)) or f"; expected the id of {_with_article(target)}"
@@ -128,7 +129,7 @@ def _with_article(noun: str) -> str:
 def _cycles(site: object) -> Iterator[Fault]:
     parents: dict[str, str] = {}
     places: dict[str, int] = {}
-    for index, meter in _entries(site, "meters"):
+    for index, meter in entries_of(site, "meters"):
         name, parent = meter.get("id"), meter.get("parent")
         if isinstance(name, str) and isinstance(parent, str):
             parents[name] = parent
@@ -151,7 +152,7 @@ def _grid_meters(site: object) -> Iterator[Fault]:
     listed = site.get("meters") if isinstance(site, Mapping) else None
     if not isinstance(listed, list | tuple):
         return
-    grid = [(index, meter) for index, meter in _entries(site, "meters") if meter.get("kind") == "grid"]
+    grid = [(index, meter) for index, meter in entries_of(site, "meters") if meter.get("kind") == "grid"]
     if not grid:
         text = "no meter is of kind 'grid'; expected at least one: it is what the site pays for"
         yield Fault(("meters",), text, rests_on="kind")

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from schemas.entry import Entry
+from schemas.instrument_checks import instrument_faults
 from schemas.problem import ConfigurationError, Problem, in_words
 from schemas.registry import INCONSISTENT_SITE, Registry, Site, Tenant
 from schemas.registry_checks import Fault, Location, did_you_mean, registry_faults
@@ -69,7 +70,7 @@ def check_registry(
     problems += [problem for _, problem in shape]
     problems += [
         whole.problem(fault.location, fault.text)
-        for fault in registry_faults(whole.data, known_regions, known_plans)
+        for fault in (*registry_faults(whole.data, known_regions, known_plans), *instrument_faults(whole.data))
         if not _explained(fault, wrong_places)
         # the tenant may be in a file that could not be read
         and not (fault.location[2:] == ("tenant",) and len(documents) < len(files))

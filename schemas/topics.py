@@ -83,6 +83,10 @@ DEAD_LETTERS = Topic(
 )
 # Carries arrival minutes, and the stations compare it with what is stored: it may go once the history has it.
 ACCOUNTING = Topic("accounting.v1", "station/partition", Encoding.JSON)
+# One record per site and month that an edition of the reference data changed; kept by size, as its time is event time.
+RESTATEMENTS = Topic("restatements.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
+# Fuels and purchased heat with their carbon, as `wattloop activity import` has them.
+ACTIVITY = Topic("activity.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 REGISTRY = Topic(
     "registry.v1", "id", Encoding.JSON, cleanup=Cleanup.COMPACT, broker_timestamp=True, single_partition=True
 )
@@ -100,6 +104,8 @@ CATALOGUE: tuple[Topic, ...] = (
     REGISTRY,
     ACCOUNTING,
     CORRECTIONS,
+    RESTATEMENTS,
+    ACTIVITY,
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

@@ -12,7 +12,7 @@ import polars as pl
 
 from agents.emissions import minutes
 from agents.emissions.state import from_bytes, to_bytes
-from agents.emissions.totals import LiveMeter, SiteState
+from agents.emissions.totals import LiveMeter, SiteState, Sum
 from agents.pricing.pricing import Pricing, Reference
 from schemas.emission import EMISSION_RECORD, LIVE_RECORD
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
@@ -162,20 +162,19 @@ class Emissions:
     def _settle(self, fresh: pl.DataFrame) -> None:
         """Add what was closed to the totals of its local day."""
         priced = self._pricing.priced(fresh)
-        unknown_kg, unknown_cny = pl.col("emitted_kg").is_null(), pl.col("cost_cny").is_null()
-        imported = pl.col("import_kwh").is_not_null()
         days = (
             priced.group_by("site_id", "local_day")
             .agg(
                 pl.col("import_kwh").sum(),
-                kg=pl.when((unknown_kg & imported).any()).then(None).otherwise(pl.col("emitted_kg").sum()),
-                cny=pl.when((unknown_cny & imported).any()).then(None).otherwise(pl.col("cost_cny").sum()),
+                kg=_whole("emitted_kg"),
+                cny=_whole("cost_cny"),
+                market_kg=_whole("market_emitted_kg"),
                 until=minutes.end_of(pl.col("window_start").max()),
             )
             .sort("site_id", "local_day")
         )
-        for site, day, kwh, kg, cny, until in days.iter_rows():
-            self._states[site].settle(day, kwh, kg, cny, until)
+        for site, day, kwh, kg, cny, market_kg, until in days.iter_rows():
+            self._states[site].settle(day, Sum(kwh, kg, cny, market_kg), until)
             self._moved.add(site)
 
     def _ready(self, arrived_at: int) -> pl.DataFrame:
@@ -235,9 +234,18 @@ class Emissions:
                     state.month.cny,
                     state.settled_until,
                     sum(opens) if opens else None,
+                    term.market_emitted_kg(hour_kwh),
+                    state.today.market_kg,
+                    state.month.market_kg,
                 )
             )
         return pl.DataFrame(rows, schema=LIVE_RECORD, orient="row")
+
+
+def _whole(name: str) -> pl.Expr:
+    """Sum of a column, null where energy was drawn and a part of it has no value."""
+    unknown = (pl.col(name).is_null() & pl.col("import_kwh").is_not_null()).any()
+    return pl.when(~unknown).then(pl.col(name).sum())
 
 
 def _by_site(rows: pl.DataFrame, sites: list[str]) -> dict[str, pl.DataFrame]:

@@ -10,6 +10,9 @@ from schemas.registry import Site
 
 _FASTEST = 1
 
+# A snapshot of a release without the market-based line: what it would have added up to is unknown.
+_WITHOUT_MARKET: dict[str, float | None] = {"market_kg": None}
+
 
 @dataclass(slots=True)
 class Sum:
@@ -18,20 +21,26 @@ class Sum:
     Examples
     --------
     >>> total = Sum()
-    >>> total.add(2.0, 1.0, None); total.add(3.0, 1.5, 2.0)
+    >>> total.add(Sum(2.0, 1.0, None, 1.25)); total.add(Sum(3.0, 1.5, 2.0, 1.75))
     >>> total
-    Sum(kwh=5.0, kg=2.5, cny=None)
+    Sum(kwh=5.0, kg=2.5, cny=None, market_kg=3.0)
     """
 
     kwh: float = 0.0
     kg: float | None = 0.0
     cny: float | None = 0.0
+    market_kg: float | None = 0.0
 
-    def add(self, kwh: float, kg: float | None, cny: float | None) -> None:
+    def add(self, part: "Sum") -> None:
         """Add a part."""
-        self.kwh += kwh
-        self.kg = None if self.kg is None or kg is None else self.kg + kg
-        self.cny = None if self.cny is None or cny is None else self.cny + cny
+        self.kwh += part.kwh
+        self.kg = _both(self.kg, part.kg)
+        self.cny = _both(self.cny, part.cny)
+        self.market_kg = _both(self.market_kg, part.market_kg)
+
+
+def _both(total: float | None, part: float | None) -> float | None:
+    return None if total is None or part is None else total + part
 
 
 @dataclass(slots=True)
@@ -55,7 +64,7 @@ class SiteState:
     live: dict[str, LiveMeter] = field(default_factory=dict)
     packed_record: bytes = field(default=b"", compare=False)  # kept, because records hardly ever change
 
-    def settle(self, day: date, kwh: float, kg: float | None, cny: float | None, until: int) -> None:
+    def settle(self, day: date, part: Sum, until: int) -> None:
         """Add closed windows of a local day; a newer day or month starts new totals."""
         name = day.isoformat()
         if name > self.day:
@@ -63,9 +72,9 @@ class SiteState:
                 self.month = Sum()
             self.day, self.today = name, Sum()
         if name == self.day:
-            self.today.add(kwh, kg, cny)
+            self.today.add(part)
         if name[:7] == self.day[:7]:
-            self.month.add(kwh, kg, cny)
+            self.month.add(part)
         self.settled_until = max(self.settled_until, until)
 
     def configure(self, record: SiteRecord) -> None:
@@ -102,8 +111,8 @@ class SiteState:
         return cls(
             SiteRecord(Site.model_validate(record["site"]), record["revision"]),
             found["day"],
-            Sum(**found["today"]),
-            Sum(**found["month"]),
+            Sum(**_WITHOUT_MARKET | found["today"]),
+            Sum(**_WITHOUT_MARKET | found["month"]),
             found["settled_until"],
             {meter: LiveMeter(*one) for meter, one in found["live"].items()},
             packed_record,

@@ -8,6 +8,7 @@ import polars as pl
 Quantity = TypeVar("Quantity", float, pl.Expr)  # one formula for a number and for a column
 
 DEFAULT_KIND = "average"
+RESIDUAL_KIND = "residual"
 MIN_CHECKED = 1
 
 FACTOR_CHOICE: dict[str, pl.DataType] = {
@@ -81,7 +82,34 @@ def location_based_kg(energy_kwh: Quantity, factor_kg_per_kwh: Quantity) -> Quan
     return energy_kwh * factor_kg_per_kwh
 
 
-def factor_for(factors: pl.DataFrame, region_code: str, year: int) -> FactorChoice | None:
+def market_based_kg(energy_kwh: Quantity, factor_kg_per_kwh: Quantity) -> Quantity:
+    """Carbon of drawn energy by what was bought (Scope 2, market-based), before certificates.
+
+    Parameters
+    ----------
+    energy_kwh
+        Energy imported during the window, not negative. [kWh]
+    factor_kg_per_kwh
+        Mean of the contracts' rates and the factor of the rest, weighted by their shares. [kgCO₂/kWh]
+
+    Returns
+    -------
+    Quantity
+        Emissions of the window. [kgCO₂]
+
+    References
+    ----------
+    GHG Protocol, Scope 2 Guidance (2015): market-based method.
+
+    Examples
+    --------
+    >>> market_based_kg(10.0, 0.25 * 0.0 + 0.75 * 0.6)
+    4.5
+    """
+    return energy_kwh * factor_kg_per_kwh
+
+
+def factor_for(factors: pl.DataFrame, region_code: str, year: int, kind: str = DEFAULT_KIND) -> FactorChoice | None:
     """Choose the factor of a region for a reporting year.
 
     Parameters
@@ -92,6 +120,8 @@ def factor_for(factors: pl.DataFrame, region_code: str, year: int) -> FactorChoi
         Province, regional grid or country.
     year
         Reporting year.
+    kind
+        As of `factor_table`.
 
     Returns
     -------
@@ -106,7 +136,7 @@ def factor_for(factors: pl.DataFrame, region_code: str, year: int) -> FactorChoi
     (0.5153, 'CN-ZJ', 2022, 'MEE/NBS Announcement 2024 No.33')
     """
     wanted = pl.DataFrame({"region_code": [region_code], "year": [year]})
-    row = factor_table(factors, wanted).row(0, named=True)
+    row = factor_table(factors, wanted, kind).row(0, named=True)
     if row["factor_kg_per_kwh"] is None:
         return None
     return FactorChoice(
@@ -121,10 +151,10 @@ def factor_for(factors: pl.DataFrame, region_code: str, year: int) -> FactorChoi
     )
 
 
-def factor_table(factors: pl.DataFrame, regions_and_years: pl.DataFrame) -> pl.DataFrame:
+def factor_table(factors: pl.DataFrame, regions_and_years: pl.DataFrame, kind: str = DEFAULT_KIND) -> pl.DataFrame:
     """Choose the factor of every region and reporting year.
 
-    The newest published average that is not later than the reporting year is used, first of the region
+    The newest published factor of the kind that is not later than the reporting year is used, first of the region
     itself, else of its regional grid, else of its country. Rows that nobody has checked are never used, and a
     region the reference data does not know gets no factor: it could be a typing error.
 
@@ -134,6 +164,8 @@ def factor_table(factors: pl.DataFrame, regions_and_years: pl.DataFrame) -> pl.D
         Rows as `schemas.reference.catalogue.load_factors` gives them.
     regions_and_years
         Columns `region_code` and `year`; repeated pairs are fine.
+    kind
+        `average` for the location-based line, `residual` for what no instrument covers in the market-based one.
 
     Returns
     -------
@@ -150,7 +182,7 @@ def factor_table(factors: pl.DataFrame, regions_and_years: pl.DataFrame) -> pl.D
         .sort("region_code", "year")
     )
     grids = factors.select("region_code", "grid_code").unique("region_code")
-    usable = factors.filter(pl.col("kind") == DEFAULT_KIND, pl.col("checked") >= MIN_CHECKED).select(
+    usable = factors.filter(pl.col("kind") == kind, pl.col("checked") >= MIN_CHECKED).select(
         "year",
         factor_kg_per_kwh="kg_co2_per_kwh",
         factor_region="region_code",

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from agents.pricing.carbon import FACTOR_CHOICE, factor_table, location_based_kg
+from agents.pricing.carbon import location_based_kg, market_based_kg
+from agents.pricing.carbon_shelf import CarbonShelf
 from agents.pricing.price_shelf import PriceShelf
 from agents.pricing.tariff import PRICED, energy_cost_cny, energy_price, tariff_calendar
 from schemas.reference.tariffs import TariffPlan
@@ -15,15 +16,13 @@ from schemas.registry import MeterKind, Site
 
 _SITES = {
     "site_id": pl.String(),
-    "region_code": pl.String(),
+    "carbon_terms": pl.Int32(),
     "zone": pl.String(),
     "contract": pl.String(),
     "grid_meters": pl.Int32(),
 }
 
 _PRICING = {"plan", "prices", "contracts", "hot_days"}  # what of a tariff decides period and price
-
-_FACTORS = {"reporting_year" if name == "year" else name: kind for name, kind in FACTOR_CHOICE.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +38,27 @@ class Reference:
 class Terms:
     """What energy costs and causes at a site during one interval of its tariff.
 
-    An interval lies within one local month, so the factor of its reporting year is the same all along.
+    An interval lies within one local day, so its factors are the same all along.
     """
 
     starts_at: int  # [ms UTC]
     ends_at: int  # [ms UTC], exclusive
     period: str | None
     factor_kg_per_kwh: float | None
+    market_factor_kg_per_kwh: float | None
     price_cny_per_kwh: float | None
 
     def emitted_kg(self, energy_kwh: float | None) -> float | None:
-        """Carbon of an energy, if both are known. [kg]."""
+        """Carbon of an energy by location, if both are known. [kg]."""
         if energy_kwh is None or self.factor_kg_per_kwh is None:
             return None
         return location_based_kg(energy_kwh, self.factor_kg_per_kwh)
+
+    def market_emitted_kg(self, energy_kwh: float | None) -> float | None:
+        """Carbon of an energy by market, before certificates, if both are known. [kg]."""
+        if energy_kwh is None or self.market_factor_kg_per_kwh is None:
+            return None
+        return market_based_kg(energy_kwh, self.market_factor_kg_per_kwh)
 
     def cost_cny(self, energy_kwh: float | None) -> float | None:
         """Cost of an energy, if both are known. [CNY]."""
@@ -77,17 +83,23 @@ class Pricing:
     _calendars: dict[tuple[str, date], pl.DataFrame] = field(default_factory=dict)  # by contract and local month
     _shelf: PriceShelf | None = None
     _terms: dict[str, Terms] = field(default_factory=dict)
-    _factors: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FACTORS))
+    _carbon: CarbonShelf = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without sites."""
+        self._carbon = CarbonShelf(self.reference.factors)
 
     def learn(self, sites: Iterable[Site]) -> None:
         """Take over the sites whose minutes will be priced."""
         rows = []
         self._contracts.clear()
-        for site in sites:
+        known = list(sites)
+        carbon = self._carbon.learn({site.id: (site.region, site.market_based) for site in known})
+        for site in known:
             contract = f"{site.time_zone}|{site.tariff.model_dump_json(include=_PRICING)}"
             self._contracts[contract] = site
             grid = sum(meter.kind is MeterKind.GRID for meter in site.meters)
-            rows.append((site.id, site.region, site.time_zone, contract, grid))
+            rows.append((site.id, carbon[site.id], site.time_zone, contract, grid))
         self._sites = pl.DataFrame(rows, schema=_SITES, orient="row")
         self._calendars = {key: known for key, known in self._calendars.items() if key[0] in self._contracts}
         self._shelf = None
@@ -109,17 +121,21 @@ class Pricing:
         Returns
         -------
         pl.DataFrame
-            The minutes in their order with `local_day` (Date), the columns of `carbon.FACTOR_CHOICE` and
-            of `tariff.PRICED` with their interval, `emitted_kg` and `cost_cny`; null where no factor or price is known.
+            The minutes in their order with `local_day` (Date), the columns of `carbon_shelf.CARBON` and of
+            `tariff.PRICED` with their interval, `emitted_kg`, `market_emitted_kg` and `cost_cny`; null where no
+            factor or price is known.
         """
         sites = self._sites.drop("grid_meters")
         placed = self._with_local_day(minutes.join(sites, on="site_id", how="left", maintain_order="left"))
-        placed = placed.with_columns(reporting_year=pl.col("local_day").dt.year().cast(pl.Int32))
-        factors = self._factors_for(placed)
-        with_factor = placed.join(factors, on=["region_code", "reporting_year"], how="left", maintain_order="left")
-        return with_factor.hstack(self._prices_of(placed)).with_columns(
-            emitted_kg=location_based_kg(pl.col("import_kwh"), pl.col("factor_kg_per_kwh")),
-            cost_cny=energy_cost_cny(pl.col("import_kwh"), pl.col("price_cny_per_kwh")),
+        carbon = self._carbon.at(placed["carbon_terms"], placed["local_day"])
+        return (
+            placed.hstack(carbon)
+            .hstack(self._prices_of(placed))
+            .with_columns(
+                emitted_kg=location_based_kg(pl.col("import_kwh"), pl.col("factor_kg_per_kwh")),
+                market_emitted_kg=market_based_kg(pl.col("import_kwh"), pl.col("market_factor_kg_per_kwh")),
+                cost_cny=energy_cost_cny(pl.col("import_kwh"), pl.col("price_cny_per_kwh")),
+            )
         )
 
     def tariffed(self, minutes: pl.DataFrame) -> pl.DataFrame:
@@ -156,19 +172,16 @@ class Pricing:
             frame = pl.DataFrame({"site_id": list(new), "window_start": list(new.values())}).with_columns(
                 import_kwh=0.0
             )
-            columns = ("site_id", "starts_at", "ends_at", "period", "factor_kg_per_kwh", "price_cny_per_kwh")
-            for site, *found in self.priced(frame).select(columns).iter_rows():
-                self._terms[site] = Terms(*found)
+            factors = ("factor_kg_per_kwh", "market_factor_kg_per_kwh", "price_cny_per_kwh")
+            columns = ("site_id", "local_day", "zone", "starts_at", "ends_at", "period", *factors)
+            for site, day, zone, starts_at, ends_at, *found in self.priced(frame).select(columns).iter_rows():
+                midnight, next_midnight = _local_day_ms(day, zone)
+                self._terms[site] = Terms(
+                    midnight if starts_at is None else max(starts_at, midnight),
+                    next_midnight if ends_at is None else min(ends_at, next_midnight),
+                    *found,
+                )
         return self._terms
-
-    def _factors_for(self, placed: pl.DataFrame) -> pl.DataFrame:
-        """Return a table with the factors of these regions and years; each is chosen once."""
-        pair = ["region_code", "reporting_year"]
-        new = placed.select(pair).unique().join(self._factors, on=pair, how="anti", nulls_equal=True)
-        if not new.is_empty():
-            chosen = factor_table(self.reference.factors, new.rename({"reporting_year": "year"}))
-            self._factors = pl.concat([self._factors, chosen.rename({"year": "reporting_year"})])
-        return self._factors
 
     def _prices_of(self, placed: pl.DataFrame) -> pl.DataFrame:
         """Return period and price of each minute."""
@@ -203,3 +216,12 @@ class Pricing:
             hot_days=frozenset(site.tariff.hot_days),
             contracts=site.tariff.contracts,
         )
+
+
+def _local_day_ms(day: date, zone: str) -> tuple[int, int]:
+    """Return where a local day begins and ends. [ms UTC]."""
+    begin, end = (
+        int(datetime.combine(one, time(), tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+        for one in (day, day + timedelta(days=1))
+    )
+    return begin, end

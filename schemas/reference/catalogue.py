@@ -12,12 +12,15 @@ import polars as pl
 
 from schemas.reference.charges import Charges, parse_charges
 from schemas.reference.factors import parse_factors, parse_regions
+from schemas.reference.fuels import parse_fuels, parse_lifecycle
 from schemas.reference.tariffs import TariffPlan, parse_tariffs
 
 FACTORS_FILE = "emission_factors.csv"
 REGIONS_FILE = "regions.csv"
 TARIFFS_FILE = "tariffs.json"
 CHARGES_FILE = "charges.json"
+FUELS_FILE = "fuel_factors.csv"
+LIFECYCLE_FILE = "lifecycle_electricity.csv"
 
 
 def load_regions() -> pl.DataFrame:
@@ -82,6 +85,28 @@ def load_charges() -> Charges:
     return parse_charges(_text(CHARGES_FILE), CHARGES_FILE, frozenset(load_regions()["region_code"]))
 
 
+def load_fuels() -> pl.DataFrame:
+    """Return the factors of fuels and purchased heat, the unverified ones included (`FUEL_ROWS`).
+
+    Raises
+    ------
+    ReferenceDataError
+        With every problem of the file.
+    """
+    return parse_fuels(_text(FUELS_FILE), FUELS_FILE)
+
+
+def load_lifecycle() -> pl.DataFrame:
+    """Return life-cycle factors of electricity by technology, the unverified ones included. [kgCO₂e/kWh].
+
+    Raises
+    ------
+    ReferenceDataError
+        With every problem of the file.
+    """
+    return parse_lifecycle(_text(LIFECYCLE_FILE), LIFECYCLE_FILE)
+
+
 def version_of(texts: dict[str, str], as_of: str) -> str:
     """Name an edition of the data by its date and its content.
 
@@ -112,7 +137,10 @@ def _text(name: str) -> str:
 
 
 def _shipped_version() -> str:
-    texts = {name: _text(name) for name in (FACTORS_FILE, REGIONS_FILE, TARIFFS_FILE, CHARGES_FILE)}
+    texts = {
+        name: _text(name)
+        for name in (FACTORS_FILE, REGIONS_FILE, TARIFFS_FILE, CHARGES_FILE, FUELS_FILE, LIFECYCLE_FILE)
+    }
     return version_of(texts, str(json.loads(texts[TARIFFS_FILE])["as_of"]))
 
 

@@ -7,7 +7,23 @@ import click
 from schemas.problem import ConfigurationError
 from sinks.clickhouse.errors import SinkMisconfigured
 from streams.broker import PartitionCountMismatch
-from streams.cli import account, archive, config, dlq, doctor, lag, migrate, registry, replay, run, topics, worker
+from streams.cli import (
+    account,
+    activity,
+    archive,
+    carbon,
+    config,
+    dlq,
+    doctor,
+    lag,
+    migrate,
+    registry,
+    replay,
+    restate,
+    run,
+    topics,
+    worker,
+)
 
 WRONG_CONFIGURATION = 2
 
@@ -18,7 +34,10 @@ COMMANDS: tuple[click.Command, ...] = (
     dlq.command,
     migrate.command,
     replay.command,
+    restate.command,
+    carbon.command,
     archive.command,
+    activity.command,
     topics.command,
     lag.command,
     doctor.command,

@@ -101,6 +101,7 @@ class OtherReference(click.ParamType):
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.option("--to-topics", is_flag=True, help="Also send the records to emissions.v1 again, with the same ids.")
 @click.option("--rate", type=click.FloatRange(min=1), help="Readings per second at most.")
+@click.option("--replace-editions", is_flag=True, help="Replace figures that were computed with another edition.")
 @click.option("--resume", is_flag=True, help="Go on where the same replay was stopped.")
 @settings_flags(FIELDS)
 def command(
@@ -116,6 +117,7 @@ def command(
     to_topics: bool,
     rate: float | None,
     resume: bool,
+    replace_editions: bool,
 ) -> None:
     """Run the readings of a period through the agents again and write the same rows under the same ids.
 
@@ -163,7 +165,15 @@ def command(
                 _what_if(held, wanted, dict(other), by, report, as_json=as_json)
                 return
             done = _again(
-                settings, held, wanted, chosen=chosen, report=report, stack=stack, resume=resume, to_topics=to_topics
+                settings,
+                held,
+                wanted,
+                chosen=chosen,
+                report=report,
+                stack=stack,
+                resume=resume,
+                to_topics=to_topics,
+                replace_editions=replace_editions,
             )
     except KeyboardInterrupt:
         click.echo("stopped; the same command with --resume goes on", err=True)
@@ -219,6 +229,7 @@ def _again(
     stack: ExitStack,
     resume: bool,
     to_topics: bool,
+    replace_editions: bool,
 ) -> Done:
     path = position_path(settings.data_dir, wanted.period, wanted.sites, wanted.allowances, chosen, to_topics)
     begun = load(path) if resume else None
@@ -229,6 +240,12 @@ def _again(
     stack.callback(client.close)
     migrate(client)
     history = History(client, run)
+    others = history.other_editions(wanted.period.first_ms, wanted.period.end_ms, wanted.sites or (), REFERENCE_VERSION)
+    if others and not replace_editions:
+        raise click.ClickException(
+            f"figures of the period were computed with {', '.join(others)}, and a replay would put those of "
+            f"{REFERENCE_VERSION} in their place; wattloop restate puts them beside, --replace-editions replaces them"
+        )
     send = stack.enter_context(_sender(settings)) if to_topics else None
 
     def write(number: int, produced: Produced) -> Written:

@@ -1,5 +1,6 @@
 """Where a replay writes: the tables, under the same ids, and if asked the topics that may be written again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -27,6 +28,16 @@ SELECT DISTINCT raw_partition, raw_offset
 FROM readings
 WHERE log_id = {log_id:String} AND topic_partition = {partition:Int32}
     AND ts >= fromUnixTimestamp64Milli({first:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({last:Int64}, 'UTC')
+"""
+
+
+_EDITIONS = """
+SELECT DISTINCT assumeNotNull(reference_version)
+FROM emissions
+WHERE ts >= fromUnixTimestamp64Milli({first:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+    AND (empty({sites:Array(String)}) OR site_id IN {sites:Array(String)})
+    AND reference_version IS NOT NULL AND reference_version != {version:String}
+ORDER BY 1
 """
 
 
@@ -66,6 +77,22 @@ class History:
 
     client: Client
     run: str
+
+    def other_editions(self, first: int, end: int, sites: Sequence[str], version: str) -> list[str]:
+        """Return editions other than this one that minutes of a period were computed with.
+
+        Parameters
+        ----------
+        first, end
+            The period; the end is exclusive. [ms UTC]
+        sites
+            Only these; none for all.
+        version
+            The edition in force.
+        """
+        about = {"first": first, "end": end, "sites": list(sites), "version": version}
+        with unavailable_is_named("looking for editions"):
+            return [str(row[0]) for row in self.client.query(_EDITIONS, parameters=about).result_rows]
 
     def write(self, number: int, produced: Produced) -> Written:
         """Store what a chunk led to; repeating it changes nothing.

@@ -53,7 +53,7 @@ class Difference:
         return None if self.cny is None or self.other_cny is None else self.other_cny - self.cny
 
 
-def with_files(reference: Reference, files: Mapping[str, Path]) -> Reference:
+def with_files(reference: Reference, files: Mapping[str, Path], named: str = "what-if") -> Reference:
     """Return reference data with parts of it from files.
 
     Parameters
@@ -64,6 +64,8 @@ def with_files(reference: Reference, files: Mapping[str, Path]) -> Reference:
         `factors`: CSV as schemas/reference/emission_factors.csv; its rows replace those of the same region, year and
         kind, and add what is new. `tariffs`: JSON as schemas/reference/tariffs.json; its plans replace those of the
         same id.
+    named
+        First part of its version; the second is a hash of the files.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def with_files(reference: Reference, files: Mapping[str, Path]) -> Reference:
     """
     texts = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
     digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
-    version = f"what-if+{digest[:12]}"
+    version = f"{named}+{digest[:12]}"
     factors, plans = reference.factors, dict(reference.plans)
     if FACTORS in texts:
         given = parse_factors(texts[FACTORS], files[FACTORS].name, load_regions(), version)

@@ -42,7 +42,14 @@ def test_the_version_carries_the_date_of_the_edition_and_stands_on_every_factor(
     assert load_factors()["reference_version"].unique().to_list() == [REFERENCE_VERSION]
 
 
-DATA_FILES = ["emission_factors.csv", "regions.csv", "tariffs.json", "charges.json"]
+DATA_FILES = [
+    "emission_factors.csv",
+    "regions.csv",
+    "tariffs.json",
+    "charges.json",
+    "fuel_factors.csv",
+    "lifecycle_electricity.csv",
+]
 
 
 @pytest.mark.parametrize("name", DATA_FILES)

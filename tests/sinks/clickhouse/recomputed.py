@@ -28,7 +28,9 @@ SELECT
     toFloat64(sum(toDecimal128(import_kwh, 15))), toFloat64(sum(toDecimal128(emitted_kg, 15))),
     toFloat64(sum(toDecimal128(cost_cny, 15))), count(), countIf(emitted_kg IS NULL), countIf(cost_cny IS NULL),
     countIf(quality != 'measured'), countIf(meters_missing > 0),
-    toFloat64(ifNull(sumIf(toDecimal128(import_kwh, 15), cost_cny IS NULL), 0))
+    toFloat64(ifNull(sumIf(toDecimal128(import_kwh, 15), cost_cny IS NULL), 0)),
+    toFloat64(sum(toDecimal128(market_emitted_kg, 15))), countIf(market_emitted_kg IS NULL),
+    toFloat64(ifNull(sumIf(toDecimal128(import_kwh, 15), market_emitted_kg IS NULL), 0))
 FROM emissions FINAL
 GROUP BY ALL ORDER BY ALL
 """
@@ -36,18 +38,20 @@ _SITE_VIEW = """
 SELECT
     tenant_id, site_id, toDateTime({start:Identifier}, 'UTC'), import_kwh, emitted_kg, cost_cny, windows,
     windows_without_factor, windows_without_price, windows_not_measured, windows_missing_meters,
-    import_kwh_without_price
+    import_kwh_without_price, market_emitted_kg, windows_without_market_factor, import_kwh_without_market_factor
 FROM {view:Identifier} ORDER BY ALL
 """
 _PERIOD = """
 SELECT
     tenant_id, site_id, toDateTime(intDiv(toUnixTimestamp(ts), {s:UInt32}) * {s:UInt32}, 'UTC') AS start, period,
-    toFloat64(sum(toDecimal128(import_kwh, 15))), toFloat64(sum(toDecimal128(cost_cny, 15))), count()
+    toFloat64(sum(toDecimal128(import_kwh, 15))), toFloat64(sum(toDecimal128(cost_cny, 15))), count(),
+    toFloat64(sum(toDecimal128(market_emitted_kg, 15)))
 FROM emissions FINAL
 GROUP BY ALL ORDER BY ALL
 """
 _PERIOD_VIEW = """
-SELECT tenant_id, site_id, toDateTime({start:Identifier}, 'UTC'), period, import_kwh, cost_cny, windows
+SELECT tenant_id, site_id, toDateTime({start:Identifier}, 'UTC'), period, import_kwh, cost_cny, windows,
+    market_emitted_kg
 FROM {view:Identifier} ORDER BY ALL
 """
 
