@@ -6,6 +6,7 @@ Uses an embedded ClickHouse in a directory of its own, which is removed. Prints 
 import argparse
 import io
 import json
+import math
 import statistics
 import tempfile
 import time
@@ -87,6 +88,7 @@ def message(offset: int, first_minute: int, minutes: int, meters: int) -> Record
         "covered_s": pl.lit(60.0),
         "quality": pl.lit("measured"),
         "revision": pl.lit(0),
+        "previous_import_kwh": pl.lit(None),
         "raw_partition": pl.lit(0),
         "raw_offset_first": pl.lit(offset),
         "raw_offset_last": pl.lit(offset),
@@ -96,16 +98,17 @@ def message(offset: int, first_minute: int, minutes: int, meters: int) -> Record
     return Record(offset, 0, None, buffer.getvalue(), {"kind": b"windows", "origin": f"0:{offset}:0".encode()})
 
 
-def writing_rate(client: Client, blocks: int, minutes: int, meters: int, *, summed: bool) -> float:
-    """Return windows/s of storing blocks, with or without their sums."""
-    spec = WINDOWS_TABLE if summed else replace(WINDOWS_TABLE, rollups=None)
-    writer = TableWriter(client, spec, f"bench-{minutes}-{summed}")
+def writing_rate(client: Client, blocks: int, minutes: int, meters: int, *, sums: str) -> float:
+    """Return windows/s of storing blocks, without sums, with those of each block, or with those of all afterwards."""
+    spec = replace(WINDOWS_TABLE, rollups=None) if sums == "no" else WINDOWS_TABLE
+    writer = TableWriter(client, spec, f"bench-{minutes}-{sums}", 0.0 if sums == "each" else math.inf)
     writer.open(0)
     messages = [message(number, number * minutes, minutes, meters) for number in range(blocks)]
     started = time.perf_counter()
     for one in messages:
         writer.add(0, [one])
         writer.flush(0)
+    writer.settle(everything=True)
     return blocks * minutes * meters / (time.perf_counter() - started)
 
 
@@ -122,10 +125,11 @@ def main() -> None:
         for name, minutes, meters, blocks in (
             ("blocks of 100,000 windows, 100 meters", 1000, 100, 5),
             ("blocks of one minute, 1,000 meters", 1, 1000, 30),
+            ("blocks of two minutes, 50,000 meters", 2, 50_000, 3),
         ):
-            for summed in (False, True):
-                rate = writing_rate(client, blocks, minutes, meters, summed=summed)
-                figures[f"{name}, {'with' if summed else 'without'} sums [windows/s]"] = rate
+            for sums, said in (("no", "without sums"), ("each", "sums with each block"), ("later", "sums afterwards")):
+                rate = writing_rate(client, blocks, minutes, meters, sums=sums)
+                figures[f"{name}, {said} [windows/s]"] = rate
         fill(client, chosen.meters, chosen.days)
         for level, bucket in (("hour", "toStartOfHour"), ("day", "toStartOfDay")):
             for about, more in (("all meters", ""), ("one site", "AND site_id = 'site-3'")):
