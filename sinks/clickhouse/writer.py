@@ -301,7 +301,9 @@ class TableWriter:
         if self._sums is not None:
             # For a repeated block too: it may have stopped between its rows and their sums.
             self._sums.touch(cut.source, rows, cut.last_offset, written_at)
-            self._sums.settle(everything=False)
+            # And now: who opened the partition before may have found a part of it, and recorded it as summed. Once
+            # another block follows, nobody looks for the rest.
+            self._sums.settle(everything=repeated)
 
     def _is_stored(self, cut: Cut, written_at: int, month: int) -> bool:
         values = {
