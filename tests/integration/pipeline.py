@@ -63,11 +63,11 @@ def _listens(address: str) -> bool:
         return probe.connect_ex((host, int(port))) == 0
 
 
-def wait_for(happened: Callable[[], bool], within_s: float) -> None:
+def wait_for(happened: Callable[[], bool], within_s: float, what: str = "") -> None:
     """Poll until a condition holds."""
     deadline = time.monotonic() + within_s
     while not happened():
-        assert time.monotonic() < deadline, f"not within {within_s} s"
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
         time.sleep(0.1)
 
 
@@ -117,7 +117,10 @@ class Pipeline:
     def start(self) -> None:
         """Start a worker and wait until it is ready."""
         self.launch()
-        wait_for(self._ready, START_S)
+        try:
+            wait_for(self._ready, START_S)
+        except AssertionError as failed:
+            raise AssertionError(f"{self.get('/readyz')}\n{self.log()}") from failed
 
     def launch(self) -> None:
         """Start a worker."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from hops import wait_until_stored_to_the_end
 from pipeline import LATENESS_S, PARTITIONS, Pipeline, as_json, wait_for
 from rocksdict import Options, Rdict
 from test_month import (
@@ -16,7 +17,6 @@ from test_month import (
     YEAR,
     assert_no_window_is_stored_twice,
     assert_the_month_is_exact,
-    wait_until_idle,
 )
 
 from streams.broker import changelog_topic
@@ -113,7 +113,7 @@ def test_the_totals_are_the_same_when_the_disk_is_lost_after_some_of_the_kills(c
             shutil.rmtree(tables(copying))
         copying.start()
     copying.send(messages[3 * quarter :])
-    wait_until_idle(copying)
+    wait_until_stored_to_the_end(copying)
     copying.stop()
 
     assert_the_month_is_exact(copying)

@@ -4,6 +4,7 @@ import random
 
 import polars as pl
 import pytest
+from hops import wait_until_stored_to_the_end
 from pipeline import LATENESS_S, Pipeline, as_json, twice_and_shuffled, wait_for
 
 from streams.demo import DEMO_REGISTRY
@@ -58,17 +59,6 @@ def wait_until_stored(pipeline: Pipeline) -> None:
     wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="emissions") >= minutes, 120)
 
 
-def wait_until_idle(pipeline: Pipeline) -> None:
-    """Wait until the worker, started a moment ago, has stored something and then nothing new for five seconds."""
-    seen: list[float] = []
-
-    def settled() -> bool:
-        seen.append(pipeline.metric("wattloop_sink_rows_total"))
-        return seen[-1] > 0 and len(seen) > 50 and len(set(seen[-50:])) == 1
-
-    wait_for(settled, 180)
-
-
 def test_a_replayed_month_equals_a_single_pass_over_the_same_file(pipeline: Pipeline) -> None:
     pipeline.command("registry", "apply", str(DEMO_REGISTRY))
     pipeline.start()
@@ -115,7 +105,7 @@ def test_the_totals_are_the_same_when_the_worker_is_killed_three_times(pipeline:
         pipeline.kill()
         pipeline.start()
     pipeline.send(messages[3 * quarter :])
-    wait_until_idle(pipeline)
+    wait_until_stored_to_the_end(pipeline)
     pipeline.stop()
 
     assert_the_month_is_exact(pipeline)

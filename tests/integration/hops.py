@@ -1,0 +1,27 @@
+"""Waits until what was sent has gone the whole way, hop by hop: what a group has committed, it has also passed on."""
+
+from chaos.wire import ends_of, has_committed
+from pipeline import Pipeline, wait_for
+
+from schemas.topics import ENERGY, METER_READINGS, TELEMETRY
+from streams.topology import APP_ID, STORED
+
+HOPS = ((METER_READINGS, "-ingest"), (TELEMETRY, ""), (ENERGY, ""))
+_HOP_S = 180.0
+
+
+def wait_until_stored_to_the_end(pipeline: Pipeline) -> None:
+    """Wait until every hop has read its topic to the end it has when the hop before it is through.
+
+    A quiet time would be no proof: a worker on a busy machine may pause for longer than any quiet time one would wait.
+    """
+    group = pipeline.prefix + APP_ID
+    for topic, reader in HOPS:
+        _wait_until_read(pipeline, group + reader, topic.name)
+    _wait_until_read(pipeline, f"{group}-history", *(table.topic for table in STORED))
+
+
+def _wait_until_read(pipeline: Pipeline, group: str, *topics: str) -> None:
+    ends = ends_of(pipeline.broker, [pipeline.prefix + topic for topic in topics])
+    assert ends
+    wait_for(lambda: has_committed(pipeline.broker, group, ends), _HOP_S, f"{group} at {ends}")
