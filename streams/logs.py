@@ -75,7 +75,26 @@ class Seldom(logging.Filter):
         return True
 
 
-def configure(level: str, log_format: str) -> None:
+class Process(logging.Filter):
+    """Says on every line which of several processes wrote it.
+
+    Parameters
+    ----------
+    number
+        Its number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mark the record; it always passes."""
+        record.process_number = self._number
+        return True
+
+
+def configure(level: str, log_format: str, process: int | None = None) -> None:
     """Send all logs to standard error.
 
     Parameters
@@ -84,10 +103,14 @@ def configure(level: str, log_format: str) -> None:
         Least severe level of our own logs; libraries speak from warnings on.
     log_format
         `json`, `console`, or `auto`: console on a terminal, JSON elsewhere.
+    process
+        Number of this process where several share the log.
     """
     for_people = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Seldom(_REPEATED_S))
+    if process is not None:
+        handler.addFilter(Process(process))
     handler.setFormatter(Console() if for_people else JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -76,6 +76,11 @@ class Metrics:
         self.health_ok = Gauge(
             "wattloop_health_ok", "1 if a check of a probe (livez, readyz) is well, else 0.", ["probe", "check"]
         )
+        self.station_partitions = Gauge(
+            "wattloop_station_partitions",
+            "Partitions this worker has for a station, over all the topics it reads.",
+            ["station"],
+        )
         self.station_lag_records = Gauge(
             "wattloop_station_lag_records",
             "Records that wait for a station on the partitions of this worker, by station and topic.",

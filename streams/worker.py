@@ -13,6 +13,7 @@ import faust
 from aiokafka.errors import KafkaError as ClientError
 from clickhouse_connect.driver.client import Client
 from kafka.errors import KafkaError as AdminError
+from prometheus_client import generate_latest
 
 from schemas.topics import ACCOUNTING, BY_NAME, METER_READINGS, REGISTRY, TELEMETRY, Topic
 from sinks.clickhouse.checkpoints import load_latest, save
@@ -113,9 +114,7 @@ class Worker:
         self._world = World(broker_addresses(self.kafka_url), self.settings.clickhouse_dsn)
         self._observer = Observer(self.settings, self._progress, self._world, self.thread)
         observing = asyncio.create_task(self._observe(self._observer))
-        admin = Admin(
-            self.settings.admin_host, self.settings.admin_port, self._alive, self._ready, self._before_metrics
-        )
+        admin = Admin(self.settings.admin_host, self.settings.admin_port, self._alive, self._ready, self._metrics)
         admin.start(self._world.watch())
         try:
             await self._start()
@@ -156,6 +155,11 @@ class Worker:
                 await asyncio.sleep(_OBSERVE_S)
                 METRICS.event_loop_delay_seconds.observe(max(0.0, time.monotonic() - asked_at - _OBSERVE_S))
                 observer.look()
+                if self._app is not None and self._app.crashed and self._bug is None:
+                    # A part of Faust that nobody restarts, such as its fetcher, has ended: nothing would come any more.
+                    reason = self._app.crash_reason or RuntimeError("Faust crashed and gave no reason")
+                    log.error("faust_crashed", extra={"error": f"{type(reason).__name__}: {reason}"})
+                    await self._fail(reason)
         except Exception as error:
             log.exception("observer_failed")  # without it no probe could be believed
             await self._fail(error)
@@ -369,8 +373,9 @@ class Worker:
     def _ready(self) -> dict[str, Check]:
         return self._observer.ready()
 
-    def _before_metrics(self) -> None:
+    def _metrics(self) -> bytes:
         for probe, checks in (("livez", self._alive()), ("readyz", self._ready())):
             for name, check in checks.items():
                 METRICS.health_ok.labels(probe, name).set(check.well)
         self._observer.before_metrics()
+        return generate_latest()

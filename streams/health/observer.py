@@ -90,6 +90,8 @@ class Observer:
         )
         self._progress.saw(START, starting, now, START_LIMIT_S)
         reaches = self._reaches()
+        for station, places in reaches.items():
+            METRICS.station_partitions.labels(station).set(len(places))
         behind = self._book.compare(reaches, int(self._wall() * 1000))
         self._look_at_ingest(behind, now)
         self._look_at_agents(behind, now)

@@ -29,12 +29,12 @@ class Admin:
         Where; port 0 takes any free one.
     alive, ready
         Named checks; one that is not well makes the answer 503. They are called in the thread of the port.
-    before_metrics
-        Called there before the metrics are read.
+    metrics
+        Returns the metrics in the text format of Prometheus; called there too.
     """
 
     def __init__(
-        self, host: str, port: int, alive: Ask, ready: Ask, before_metrics: Callable[[], None] = lambda: None
+        self, host: str, port: int, alive: Ask, ready: Ask, metrics: Callable[[], bytes] = generate_latest
     ) -> None:
         self._host = host
         self._port = port
@@ -44,7 +44,7 @@ class Admin:
         app = web.Application()
         app.router.add_get("/livez", _answer(alive))
         app.router.add_get("/readyz", _answer(ready))
-        app.router.add_get("/metrics", _metrics(before_metrics))
+        app.router.add_get("/metrics", _metrics(metrics))
         self._runner = web.AppRunner(app, access_log=None)
 
     def start(self, *beside: Coroutine[object, object, None]) -> str:
@@ -98,9 +98,8 @@ def _answer(ask: Ask) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     return handler
 
 
-def _metrics(before: Callable[[], None]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _metrics(read: Callable[[], bytes]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handler(_request: web.Request) -> web.StreamResponse:
-        before()
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=read(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return handler

@@ -76,7 +76,7 @@ class Pipeline:
     """A pipeline under test.
 
     Without an address of a history it is embedded and belongs to the worker process; it is read after the worker has
-    ended.
+    ended. `arguments` are those of `wattloop worker`.
     """
 
     broker: str
@@ -85,6 +85,7 @@ class Pipeline:
     admin_port: int = field(default_factory=free_port)
     settings: dict[str, str] = field(default_factory=dict)
     history: str | None = None
+    arguments: tuple[str, ...] = ()
     worker: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -126,7 +127,7 @@ class Pipeline:
         """Start a worker."""
         with (self.directory / "worker.log").open("ab") as log:
             self.worker = subprocess.Popen(
-                [sys.executable, "-m", "streams.cli.main", "worker"],
+                [sys.executable, "-m", "streams.cli.main", "worker", *self.arguments],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
