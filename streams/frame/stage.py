@@ -237,7 +237,7 @@ class Stage:
             },
         )
         try:
-            # Not `seek`: Faust lets that one reach into its client from this thread while the client's own thread reads.
+            # Not `seek`: that reaches into the client from this thread, while the client's own thread reads.
             await self.app.consumer.seek_wait({self._place(lane.partition): lane.next_offset})
         except IllegalStateError:
             # Revoked meanwhile: the message was left over from before.

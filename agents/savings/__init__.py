@@ -1,0 +1,1 @@
+"""How much energy a measure saved: against a baseline model, and by switching it on and off."""
