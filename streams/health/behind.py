@@ -65,6 +65,9 @@ class Book:
     3
     """
 
+    waiting: dict[str, dict[Place, int]] = field(
+        default_factory=dict
+    )  # records, by station and partition, at last look
     _begun_at: dict[tuple[str, Place], int] = field(default_factory=dict)
 
     def compare(self, stations: Mapping[str, Mapping[Place, Reach]], now_ms: int) -> dict[str, dict[str, Behind]]:
@@ -88,15 +91,20 @@ class Book:
             for place, reach in reaches.items()
             if reach.next_offset is None
         }
-        return {station: self._of_station(station, reaches, ends, now_ms) for station, reaches in stations.items()}
+        self.waiting = {station: self._waiting(station, reaches, ends) for station, reaches in stations.items()}
+        return {station: self._of_station(station, reaches, now_ms) for station, reaches in stations.items()}
 
-    def _of_station(
-        self, station: str, reaches: Mapping[Place, Reach], ends: Mapping[Place, int], now_ms: int
-    ) -> dict[str, Behind]:
-        found: dict[str, Behind] = {}
+    def _waiting(self, station: str, reaches: Mapping[Place, Reach], ends: Mapping[Place, int]) -> dict[Place, int]:
+        found: dict[Place, int] = {}
         for place, reach in reaches.items():
             taken = self._begun_at[station, place] if reach.next_offset is None else reach.next_offset
-            records = max(0, ends[place] - taken)
+            found[place] = max(0, ends[place] - taken)
+        return found
+
+    def _of_station(self, station: str, reaches: Mapping[Place, Reach], now_ms: int) -> dict[str, Behind]:
+        found: dict[str, Behind] = {}
+        for place, reach in reaches.items():
+            records = self.waiting[station][place]
             age_s = 0.0 if not records else None
             if records and reach.arrived_at is not None:
                 age_s = max(0, now_ms - reach.arrived_at) / 1000

@@ -94,7 +94,7 @@ class Observer:
             METRICS.station_partitions.labels(station).set(len(places))
         behind = self._book.compare(reaches, int(self._wall() * 1000))
         self._look_at_ingest(behind, now)
-        self._look_at_agents(behind, now)
+        self._look_at_agents(behind, reaches, now)
         self._look_at_history(behind, now)
         if self.archiving is not None:
             excuse = self._broker_excuse or ("" if self.archiving.available else "the archive takes nothing now")
@@ -178,13 +178,24 @@ class Observer:
         waiting = _records(behind, INGEST) or self.ingest.ticks_due(int(self._wall() * 1000))
         self._progress.saw(INGEST, Sighting(self.ingest.moved, waiting, self._broker_excuse), now)
 
-    def _look_at_agents(self, behind: Mapping[str, Mapping[str, Behind]], now: float) -> None:
+    def _look_at_agents(
+        self,
+        behind: Mapping[str, Mapping[str, Behind]],
+        reaches: Mapping[str, Mapping[Place, Reach]],
+        now: float,
+    ) -> None:
         recovering = self._recovering()
         METRICS.recovering.set(bool(recovering))
         for stage in self.stages:
             name = stage.spec.name
             excuse = self._broker_excuse or recovering
             self._progress.saw(name, Sighting(stage.moved, _records(behind, name), excuse), now)
+            waiting = self._book.waiting.get(name, {})
+            partitions = {
+                place[1]: Sighting(reach.next_offset or 0, waiting[place], excuse)
+                for place, reach in reaches.get(name, {}).items()
+            }
+            self._progress.saw_partitions(name, partitions, now)
             for _ in range(stage.crashes - self._crashes.get(name, 0)):
                 self._progress.restarted(name, now)
             self._crashes[name] = stage.crashes

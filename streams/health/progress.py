@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 STALL_S: Final = 40.0  # and a sighting each second, and a probe each few seconds: red within a minute
+PARTITION_STALL_S: Final = 120.0  # others that are far behind may have their turn first
 LOOP_STALL_S: Final = 30.0
 RESTARTS: Final = 3
 RESTARTS_WITHIN_S: Final = 300.0
@@ -84,6 +85,7 @@ class Progress:
     stopping: bool = False
     _beat_at: float = field(init=False)
     _stations: dict[str, _Station] = field(default_factory=dict)
+    _partitions: dict[str, dict[int, _Station]] = field(default_factory=dict)
     _restarts: dict[str, deque[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -108,9 +110,25 @@ class Progress:
         limit_s
             How long it may stand still while something waits. [s]
         """
-        before = self._stations.get(station)
-        still = before is not None and before.seen.done == sighting.done and sighting.behind and not sighting.excuse
-        self._stations[station] = _Station(sighting, before.moved_at if before and still else now, limit_s)
+        self._stations[station] = _followed(self._stations.get(station), sighting, now, limit_s)
+
+    def saw_partitions(self, station: str, sightings: Mapping[int, Sighting], now: float) -> None:
+        """Note what each partition of a station looks like: one that is never fetched hides behind those that move.
+
+        Parameters
+        ----------
+        station
+            Its name.
+        sightings
+            Partition -> what was seen; those not named are not its own any more.
+        now
+            When. [s]
+        """
+        before = self._partitions.get(station, {})
+        self._partitions[station] = {
+            partition: _followed(before.get(partition), sighting, now, PARTITION_STALL_S)
+            for partition, sighting in sightings.items()
+        }
 
     def restarted(self, agent: str, now: float) -> None:
         """Note that an agent was started again after an error."""
@@ -134,9 +152,24 @@ class Progress:
             checks["stopping"] = Check(True, "the worker is stopping")
             return checks
         checks |= {name: _judged(station, now) for name, station in dict(self._stations).items()}
+        for name, partitions in dict(self._partitions).items():
+            checks[f"{name}_partitions"] = _judged_partitions(partitions, now)
         for agent, times in dict(self._restarts).items():
             checks[f"{agent}_restarts"] = _judged_restarts(agent, tuple(times), now)
         return checks
+
+
+def _followed(before: _Station | None, sighting: Sighting, now: float, limit_s: float) -> _Station:
+    still = before is not None and before.seen.done == sighting.done and sighting.behind and not sighting.excuse
+    return _Station(sighting, before.moved_at if before and still else now, limit_s)
+
+
+def _judged_partitions(partitions: Mapping[int, _Station], now: float) -> Check:
+    for partition, station in sorted(partitions.items()):
+        check = _judged(station, now)
+        if not check.well:
+            return Check(False, f"partition {partition}: {check.reason}")
+    return Check(True, "every partition moves where something waits")
 
 
 def _judged(station: _Station, now: float) -> Check:

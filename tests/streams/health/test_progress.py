@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.health.progress import LOOP_STALL_S, RESTARTS, RESTARTS_WITHIN_S, STALL_S, Progress, Sighting
+from streams.health.progress import (
+    LOOP_STALL_S,
+    PARTITION_STALL_S,
+    RESTARTS,
+    RESTARTS_WITHIN_S,
+    STALL_S,
+    Progress,
+    Sighting,
+)
 
 
 def watched(*sightings: tuple[float, Sighting]) -> Progress:
@@ -51,6 +59,39 @@ def test_waiting_for_the_world_is_green_and_the_patience_begins_when_it_is_back(
     progress.saw("metering", Sighting(5, 9), 501.0)
     assert is_well(progress, 500 + STALL_S - 1)
     assert not is_well(progress, 501 + STALL_S)
+
+
+def with_partitions(*sightings: tuple[float, dict[int, Sighting]]) -> Progress:
+    """A worker whose partitions of metering were seen at these moments."""
+    progress = Progress(started_at=0.0)
+    for now, partitions in sightings:
+        progress.beat(now)
+        progress.saw_partitions("metering", partitions, now)
+    return progress
+
+
+def test_a_partition_that_is_never_fetched_is_named_although_the_others_move() -> None:
+    seen = [(at, {2: Sighting(int(at), 1), 3: Sighting(9, int(at))}) for at in (0.0, 1.0, 60.0, 122.0)]
+    check = with_partitions(*seen).alive(122.0)["metering_partitions"]
+
+    assert not check.well
+    assert check.reason == "partition 3: 122 records wait, and nothing was taken for 122 s"
+    assert with_partitions(*seen[:3]).alive(60.0)["metering_partitions"].well
+
+
+def test_a_partition_that_went_to_another_worker_is_not_judged() -> None:
+    stuck = Sighting(9, 4)
+    progress = with_partitions((0.0, {3: stuck}), (100.0, {}), (101.0, {3: stuck}))
+
+    assert progress.alive(101.0 + PARTITION_STALL_S - 1)["metering_partitions"].well
+
+
+def test_a_partition_where_nothing_waits_may_stand_still() -> None:
+    assert (
+        with_partitions((0.0, {3: Sighting(9, 0)}), (500.0, {3: Sighting(9, 0)}))
+        .alive(500.0)["metering_partitions"]
+        .well
+    )
 
 
 def test_an_event_loop_that_stands_still_is_named_with_its_seconds() -> None:
