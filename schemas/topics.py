@@ -90,6 +90,13 @@ ACTIVITY = Topic("activity.v1", "site_id", Encoding.JSON, retention_ms=None, ret
 REGISTRY = Topic(
     "registry.v1", "id", Encoding.JSON, cleanup=Cleanup.COMPACT, broker_timestamp=True, single_partition=True
 )
+# The reference data in force: rows first, and last the edition that they are. Until it fits them, the former one holds.
+FACTORS = Topic(
+    "factors.v1", "id", Encoding.JSON, cleanup=Cleanup.COMPACT, broker_timestamp=True, single_partition=True
+)
+TARIFFS = Topic(
+    "tariffs.v1", "id", Encoding.JSON, cleanup=Cleanup.COMPACT, broker_timestamp=True, single_partition=True
+)
 
 CATALOGUE: tuple[Topic, ...] = (
     METER_READINGS,
@@ -106,6 +113,8 @@ CATALOGUE: tuple[Topic, ...] = (
     CORRECTIONS,
     RESTATEMENTS,
     ACTIVITY,
+    FACTORS,
+    TARIFFS,
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

@@ -36,6 +36,7 @@ from streams.ingest.service import Ingest
 from streams.last_stop import StopReason, keep, reason_of, tell
 from streams.local_state import LocalState
 from streams.metrics import METRICS
+from streams.reference_topic import InForce, ReferenceView
 from streams.registry_topic import RegistryTopicError, RegistryView
 from streams.settings import Settings, broker_addresses
 from streams.stopping import Stopping
@@ -88,6 +89,8 @@ class Worker:
     _stages: tuple[Stage, ...] = ()
     _registry: RegistryView | None = None
     _following: asyncio.Task[None] | None = None
+    _reference: ReferenceView | None = None
+    _following_reference: asyncio.Task[None] | None = None
     _beating: asyncio.Task[None] | None = None
     _ingest: Ingest | None = None
     _storing: Storing | None = None
@@ -179,6 +182,9 @@ class Worker:
         self._registry = RegistryView(brokers, topic=prefix + REGISTRY.name)
         await self._when_available("registry", self._registry.start)
         self._following = asyncio.create_task(self._registry.follow())
+        self._reference = ReferenceView(brokers, prefix=prefix)
+        await self._when_available("reference data", self._reference.start)
+        self._following_reference = asyncio.create_task(self._reference.follow())
         inherited = await self._inherited() if self.settings.broker_forgets else {}
         pulse = Pulse(self.settings.session_timeout_s)
         self._beating = asyncio.create_task(self._beat(pulse))
@@ -216,7 +222,9 @@ class Worker:
             )
             await self._archiving.start()
         observer.archiving = self._archiving
-        self._ingest = Ingest(self.settings, self._registry, f"{group}-ingest", self.kafka_url, self._fail)
+        self._ingest = Ingest(
+            self.settings, InForce(self._registry, self._reference), f"{group}-ingest", self.kafka_url, self._fail
+        )
         await self._ingest.start()
         observer.ingest = self._ingest
         observer.started = True
@@ -349,12 +357,14 @@ class Worker:
         for service in (self._ingest, self._app, self._storing, self._archiving):
             if service is not None and service.started:
                 await service.stop()
-        for task in (self._following, self._beating):
+        for task in (self._following, self._following_reference, self._beating):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         if self._registry is not None:
             await self._registry.stop()
+        if self._reference is not None:
+            await self._reference.stop()
         if self._local_state is not None:
             self._local_state.release()
         client = self._client

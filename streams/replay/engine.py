@@ -3,7 +3,6 @@
 Ticks at which nothing can happen are left out: no message came since the one before, and no agent has anything due.
 """
 
-import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from agents.pricing.pricing import Reference
 from schemas.emission import EMISSION_RECORD
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.reading import TELEMETRY_ROWS
-from schemas.registry import Site
 from schemas.topics import EMISSIONS
 from schemas.window import WINDOW_ROWS
 from sinks.clickhouse.origins import MESSAGE
@@ -302,5 +300,4 @@ def _messages(
 
 
 def _record(text: str) -> SiteRecord:
-    found = json.loads(text)
-    return SiteRecord(Site.model_validate(found["site"]), found["revision"])
+    return SiteRecord.of_json(text)
