@@ -92,6 +92,12 @@ class ReferenceState:
         """Keys of the rows by topic."""
         return {FACTORS.name: frozenset(self.regions), TARIFFS.name: frozenset(self.plans)}
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether what is held is the edition in force, and no other one is being written."""
+        stamp = None if self._stamp is None else self._stamp[0]
+        return stamp is None or stamp.digest == digest_of(self.regions, self.plans)
+
     def take(self, topic: str, key: bytes | None, value: bytes | None, revision: int) -> bool:
         """Take one record; one that makes no sense is logged and skipped.
 

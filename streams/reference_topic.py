@@ -141,6 +141,7 @@ class ReferenceView:
         self._names = {prefix + topic.name: topic.name for topic in ROWS}
         self.state = ReferenceState()
         self._consumer: AIOKafkaConsumer | None = None
+        self._news = asyncio.Event()
 
     @property
     def in_force(self) -> Published | None:
@@ -196,6 +197,11 @@ class ReferenceView:
                 log.warning("reference_unreachable", extra={"why": str(error)})
                 await asyncio.sleep(POLL_MS / 1000)
 
+    async def changed(self, since: int) -> None:
+        """Wait until `version` is above `since`; something else must be following."""
+        while self.version <= since:
+            await self._news.wait()
+
     async def stop(self) -> None:
         """Leave the broker; what is known stays readable."""
         if self._consumer is not None:
@@ -206,7 +212,9 @@ class ReferenceView:
         for place, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
             for record in records:
                 revision = revision_of(record.timestamp, record.offset)
-                self.state.take(self._names[place.topic], record.key, record.value, revision)
+                if self.state.take(self._names[place.topic], record.key, record.value, revision):
+                    self._news.set()
+                    self._news = asyncio.Event()
 
 
 class InForce:
