@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError as ClientError
 from clickhouse_connect.driver.client import Client
 from kafka.errors import KafkaError as AdminError
 
-from schemas.topics import ACCOUNTING, BY_NAME, METER_READINGS, REGISTRY, TELEMETRY, Topic
+from schemas.topics import ACCOUNTING, ACTIVITIES, BY_NAME, METER_READINGS, REGISTRY, TELEMETRY, Topic
 from sinks.clickhouse.checkpoints import load_latest, save
 from sinks.clickhouse.client import connect, read_dsn
 from sinks.clickhouse.errors import SinkUnavailable
@@ -32,6 +32,7 @@ from streams.health.observer import Observer
 from streams.health.progress import Check, Progress
 from streams.health.world import World
 from streams.history_thread import HistoryThread
+from streams.ingest.activities import Activities
 from streams.ingest.service import Ingest
 from streams.last_stop import StopReason, keep, reason_of, tell
 from streams.local_state import LocalState
@@ -93,6 +94,7 @@ class Worker:
     _following_reference: asyncio.Task[None] | None = None
     _beating: asyncio.Task[None] | None = None
     _ingest: Ingest | None = None
+    _activities: Activities | None = None
     _storing: Storing | None = None
     _archiving: Storing | None = None
     _archive_thread: HistoryThread = field(default_factory=lambda: HistoryThread("archive"))
@@ -222,11 +224,12 @@ class Worker:
             )
             await self._archiving.start()
         observer.archiving = self._archiving
-        self._ingest = Ingest(
-            self.settings, InForce(self._registry, self._reference), f"{group}-ingest", self.kafka_url, self._fail
-        )
+        in_force = InForce(self._registry, self._reference)
+        self._ingest = Ingest(self.settings, in_force, f"{group}-ingest", self.kafka_url, self._fail)
         await self._ingest.start()
         observer.ingest = self._ingest
+        self._activities = Activities(self.settings, in_force, f"{group}-activities", self.kafka_url, self._fail)
+        await self._activities.start()
         observer.started = True
         log.info(
             "worker_started",
@@ -318,12 +321,13 @@ class Worker:
 
     async def _drain(self) -> None:
         """Read every topic to its end, then keep the agents' state where the next log will find it."""
-        ingest, storing, client = self._ingest, self._storing, self._client
-        if ingest is None or storing is None or client is None:
+        ingest, storing, client, activities = self._ingest, self._storing, self._client, self._activities
+        if ingest is None or storing is None or client is None or activities is None:
             return
         started = time.monotonic()
         deadline = started + self.settings.drain_timeout_s
         await self._until(ingest.reached, (METER_READINGS,), deadline)
+        await self._until(activities.reached, (ACTIVITIES,), deadline)
         await ingest.stop()  # and so the ticks, without which the ends stand still
         for stage in self._stages:
             await self._until(stage.reached, (stage.spec.source,), deadline)
@@ -354,7 +358,7 @@ class Worker:
 
     async def _shut_down(self) -> None:
         """Stop what was started, in the order of the flow."""
-        for service in (self._ingest, self._app, self._storing, self._archiving):
+        for service in (self._ingest, self._activities, self._app, self._storing, self._archiving):
             if service is not None and service.started:
                 await service.stop()
         for task in (self._following, self._following_reference, self._beating):
