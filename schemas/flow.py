@@ -4,13 +4,15 @@ An agent is one object per partition. It sees rows, site records and ticks in th
 itself and returns what follows. It never reads a clock: time is `arrived_at`, stamped by ingest.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 import polars as pl
 
+from schemas.reference.edition import SiteEdition
 from schemas.registry import Site
 from schemas.topics import Topic
 
@@ -22,7 +24,8 @@ class Kind(StrEnum):
     WINDOWS = "windows"
     LIVE = "live"
     TICK = "tick"  # no value: the time is in the `arrived_at` header
-    SITE = "site"  # JSON {"revision": n, "site": {...}}: configuration travels in front of the data it governs
+    # JSON {"revision": n, "site": {...}, "edition": {...}}: configuration travels in front of the data it governs
+    SITE = "site"
 
 
 HEADER_KIND = "kind"
@@ -32,10 +35,45 @@ HEADER_ORIGIN = "origin"  # "<partition>:<offset>:<index>" of the message this o
 
 @dataclass(frozen=True, slots=True)
 class SiteRecord:
-    """A site's configuration as of a revision (higher for later records of registry.v1)."""
+    """A site's configuration as of a revision.
+
+    Parameters
+    ----------
+    site
+        What registry.v1 says.
+    revision
+        Higher for later records of registry.v1, and for later editions.
+    edition
+        Factors and tariff plan of the published edition in force; None while none is: those of the release.
+    """
 
     site: Site
     revision: int
+    edition: SiteEdition | None = None
+
+    @property
+    def edition_version(self) -> str | None:
+        """Name of the published edition."""
+        return None if self.edition is None else self.edition.version
+
+    def to_json(self) -> bytes:
+        """Return the record as it travels and is kept."""
+        found: dict[str, object] = {"revision": self.revision, "site": self.site.model_dump(mode="json")}
+        if self.edition is not None:
+            found["edition"] = self.edition.model_dump(mode="json")
+        return json.dumps(found).encode()
+
+    @classmethod
+    def of_json(cls, text: bytes | str) -> Self:
+        """Read what `to_json` gave."""
+        found = json.loads(text)
+        edition = found.get("edition")
+        return cls(
+            Site.model_validate(found["site"]),
+            found["revision"],
+            # Strict models take dates and tuples from JSON only.
+            None if edition is None else SiteEdition.model_validate_json(json.dumps(edition)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ class Reason(StrEnum):
     TOO_OLD = "too_old"  # older than arrival minus the allowance
     LATE = "late"  # its window was already closed
     REGISTER_DECREASED = "register_decreased"  # a cumulative register went back
+    UNKNOWN_SITE = "unknown_site"  # of a site that is not in the registry
+    NO_FACTOR = "no_factor"  # an activity whose fuel has no checked factor in its unit
+    INVALID_ACTIVITY = "invalid_activity"  # an activity with a field that cannot be
 
 
 # Headers of a message on dead-letters.v1, all UTF-8.

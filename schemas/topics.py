@@ -85,10 +85,18 @@ DEAD_LETTERS = Topic(
 ACCOUNTING = Topic("accounting.v1", "station/partition", Encoding.JSON)
 # One record per site and month that an edition of the reference data changed; kept by size, as its time is event time.
 RESTATEMENTS = Topic("restatements.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
-# Fuels and purchased heat with their carbon, as `wattloop activity import` has them.
+# Fuels and purchased heat as the field reports them, and with their carbon.
+ACTIVITIES = Topic("activities.v1", "site_id", Encoding.JSON, retention_ms=30 * DAY_MS, broker_timestamp=True)
 ACTIVITY = Topic("activity.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 REGISTRY = Topic(
     "registry.v1", "id", Encoding.JSON, cleanup=Cleanup.COMPACT, broker_timestamp=True, single_partition=True
+)
+# The reference data in force: rows first, and last the edition that they are. Until it fits them, the former one holds.
+FACTORS = Topic(
+    "factors.v1", "id", Encoding.JSON, cleanup=Cleanup.COMPACT, broker_timestamp=True, single_partition=True
+)
+TARIFFS = Topic(
+    "tariffs.v1", "id", Encoding.JSON, cleanup=Cleanup.COMPACT, broker_timestamp=True, single_partition=True
 )
 
 CATALOGUE: tuple[Topic, ...] = (
@@ -106,6 +114,9 @@ CATALOGUE: tuple[Topic, ...] = (
     CORRECTIONS,
     RESTATEMENTS,
     ACTIVITY,
+    FACTORS,
+    TARIFFS,
+    ACTIVITIES,
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from kafka import KafkaAdminClient
 
 from schemas.flow import HEADER_ORIGIN
-from schemas.topics import METER_READINGS, TELEMETRY, Encoding
+from schemas.topics import ACTIVITIES, METER_READINGS, TELEMETRY, Encoding
 from streams.broker_admin import CLIENT_ID, PATIENCE_S, administering, named_trouble
 from streams.frame.codec import parse_place
 from streams.leaving import leave
@@ -145,6 +145,7 @@ def readers(settings: Settings) -> tuple[Reader, ...]:
     return (
         Reader(f"{group}-ingest", settings.topic_name(METER_READINGS)),
         *(Reader(group, settings.topic_name(spec.source)) for spec in stages(settings)),
+        Reader(f"{group}-activities", settings.topic_name(ACTIVITIES)),
         *(Reader(f"{group}-history", settings.topic_prefix + table.topic) for table in STORED),
         *([Reader(f"{group}-archive", settings.topic_name(TELEMETRY))] if settings.archive_dir else []),
     )

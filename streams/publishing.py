@@ -58,7 +58,8 @@ def send_records(settings: Settings, topic: Topic, rows: pl.DataFrame, cause: st
         producer = AIOKafkaProducer(bootstrap_servers=list(broker_addresses(url)), client_id="wattloop", acks="all")
         await producer.start()
         try:
-            for one in envelopes(Output(topic, rows=rows), Origin(cause, 0, 0), 0, 0, "wattloop/command"):
+            # No partition of any topic: the history drops what a command has stored itself.
+            for one in envelopes(Output(topic, rows=rows), Origin(cause, -1, 0), 0, 0, "wattloop/command"):
                 partition = partition_for((one.key or b"").decode(), settings.partitions)
                 name = settings.topic_name(topic)
                 await producer.send_and_wait(name, one.value, one.key, partition, one.timestamp_ms, one.headers)

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.flow import SiteRecord
 from schemas.registry import Registry, Tenant
-from schemas.topics import REGISTRY
+from schemas.topics import REGISTRY, Topic
 from streams.broker import topic_config
 from streams.leaving import leave
 from streams.registry_state import Changes, RegistryState, changes, entries, revision_of
@@ -63,7 +63,7 @@ async def publish(
     await ensure_topic(brokers, topic, replication_factor)
     todo = changes(await read_all(brokers, topic=topic), registry, prune=prune)
     wanted = entries(registry)
-    with _broker_errors(brokers):
+    with broker_errors(brokers):
         producer = AIOKafkaProducer(bootstrap_servers=list(brokers), client_id=CLIENT_ID, acks="all")
         await producer.start()
         try:
@@ -98,7 +98,7 @@ async def read_all(brokers: Sequence[str], *, topic: str = REGISTRY.name) -> Reg
         return state
 
 
-async def ensure_topic(brokers: Sequence[str], topic: str, replication_factor: int) -> None:
+async def ensure_topic(brokers: Sequence[str], topic: str, replication_factor: int, like: Topic = REGISTRY) -> None:
     """Create the topic if it is missing.
 
     Parameters
@@ -109,19 +109,21 @@ async def ensure_topic(brokers: Sequence[str], topic: str, replication_factor: i
         Full name of the topic.
     replication_factor
         Copies the brokers keep of it.
+    like
+        How the catalogue has it.
 
     Raises
     ------
     RegistryTopicError
         If the broker is unreachable or refuses.
     """
-    with _broker_errors(brokers):
+    with broker_errors(brokers):
         admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers), client_id=CLIENT_ID)
         try:
             await admin.start()
             if topic in await admin.list_topics():
                 return
-            new = NewTopic(topic, 1, replication_factor, topic_configs=topic_config(REGISTRY))
+            new = NewTopic(topic, 1, replication_factor, topic_configs=topic_config(like))
             answer = await admin.create_topics([new])
             for _, code, *_ in answer.topic_errors:
                 error = for_code(int(code or 0))
@@ -178,7 +180,7 @@ class RegistryView:
         """
         consumer = _consumer(self._brokers)
         try:
-            with _broker_errors(self._brokers):
+            with broker_errors(self._brokers):
                 await consumer.start()
                 await _catch_up(consumer, self._topic, self._state)
         except BaseException:
@@ -253,7 +255,7 @@ def _consumer(brokers: Sequence[str]) -> AIOKafkaConsumer:
 async def _reader(brokers: Sequence[str], topic: str) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = _consumer(brokers)
     try:
-        with _broker_errors(brokers):
+        with broker_errors(brokers):
             await consumer.start()
             yield consumer
     finally:
@@ -279,7 +281,8 @@ async def _take(consumer: AIOKafkaConsumer, state: RegistryState, timeout_ms: in
 
 
 @contextmanager
-def _broker_errors(brokers: Sequence[str]) -> Iterator[None]:
+def broker_errors(brokers: Sequence[str]) -> Iterator[None]:
+    """Turn what a broker's client raises into `RegistryTopicError`."""
     try:
         yield
     except TimeoutError:

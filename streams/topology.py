@@ -3,8 +3,10 @@
 meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emissions -> emissions.v1, site.live.v1
                        |                          |                 +-> billing -> demand.v1, demand.live.v1, ledger.v1
                        +--> dead-letters.v1 <-----+--> corrections.v1
+activities.v1 -> activities -> activity.v1, dead-letters.v1
+factors.v1, tariffs.v1 and registry.v1 -> ingest, which puts what is in force in front of a site's readings
 sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> emissions,
-       demand.v1 -> demand, ledger.v1 -> ledger, corrections.v1 -> corrections,
+       demand.v1 -> demand, ledger.v1 -> ledger, corrections.v1 -> corrections, activity.v1 -> activities,
        dead-letters.v1 -> dead_letters, accounting.v1 -> accounting
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
@@ -28,6 +30,7 @@ from schemas.topics import (
     TELEMETRY,
 )
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
+from sinks.clickhouse.activities import ACTIVITIES_TABLE
 from sinks.clickhouse.bills import DEMAND_TABLE, LEDGER_TABLE
 from sinks.clickhouse.corrections import CORRECTIONS_TABLE
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
@@ -47,6 +50,7 @@ STORED = (
     DEAD_LETTERS_TABLE,
     ACCOUNTING_TABLE,
     CORRECTIONS_TABLE,
+    ACTIVITIES_TABLE,
 )
 
 

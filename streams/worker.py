@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from kafka.errors import KafkaError as AdminError
 from prometheus_client import generate_latest
 
-from schemas.topics import ACCOUNTING, BY_NAME, METER_READINGS, REGISTRY, TELEMETRY, Topic
+from schemas.topics import ACCOUNTING, ACTIVITIES, BY_NAME, METER_READINGS, REGISTRY, TELEMETRY, Topic
 from sinks.clickhouse.checkpoints import load_latest, save
 from sinks.clickhouse.client import connect, read_dsn
 from sinks.clickhouse.errors import SinkUnavailable
@@ -33,10 +33,12 @@ from streams.health.observer import Observer
 from streams.health.progress import Check, Progress
 from streams.health.world import World
 from streams.history_thread import HistoryThread
+from streams.ingest.activities import Activities
 from streams.ingest.service import Ingest
 from streams.last_stop import StopReason, keep, reason_of, tell
 from streams.local_state import LocalState
 from streams.metrics import METRICS
+from streams.reference_topic import InForce, ReferenceView
 from streams.registry_topic import RegistryTopicError, RegistryView
 from streams.settings import Settings, broker_addresses
 from streams.stopping import Stopping
@@ -89,8 +91,11 @@ class Worker:
     _stages: tuple[Stage, ...] = ()
     _registry: RegistryView | None = None
     _following: asyncio.Task[None] | None = None
+    _reference: ReferenceView | None = None
+    _following_reference: asyncio.Task[None] | None = None
     _beating: asyncio.Task[None] | None = None
     _ingest: Ingest | None = None
+    _activities: Activities | None = None
     _storing: Storing | None = None
     _archiving: Storing | None = None
     _archive_thread: HistoryThread = field(default_factory=lambda: HistoryThread("archive"))
@@ -183,6 +188,9 @@ class Worker:
         self._registry = RegistryView(brokers, topic=prefix + REGISTRY.name)
         await self._when_available("registry", self._registry.start)
         self._following = asyncio.create_task(self._registry.follow())
+        self._reference = ReferenceView(brokers, prefix=prefix)
+        await self._when_available("reference data", self._reference.start)
+        self._following_reference = asyncio.create_task(self._reference.follow())
         inherited = await self._inherited() if self.settings.broker_forgets else {}
         pulse = Pulse(self.settings.session_timeout_s)
         self._beating = asyncio.create_task(self._beat(pulse))
@@ -220,9 +228,12 @@ class Worker:
             )
             await self._archiving.start()
         observer.archiving = self._archiving
-        self._ingest = Ingest(self.settings, self._registry, f"{group}-ingest", self.kafka_url, self._fail)
+        in_force = InForce(self._registry, self._reference)
+        self._ingest = Ingest(self.settings, in_force, f"{group}-ingest", self.kafka_url, self._fail)
         await self._ingest.start()
         observer.ingest = self._ingest
+        self._activities = Activities(self.settings, in_force, f"{group}-activities", self.kafka_url, self._fail)
+        await self._activities.start()
         observer.started = True
         log.info(
             "worker_started",
@@ -314,12 +325,13 @@ class Worker:
 
     async def _drain(self) -> None:
         """Read every topic to its end, then keep the agents' state where the next log will find it."""
-        ingest, storing, client = self._ingest, self._storing, self._client
-        if ingest is None or storing is None or client is None:
+        ingest, storing, client, activities = self._ingest, self._storing, self._client, self._activities
+        if ingest is None or storing is None or client is None or activities is None:
             return
         started = time.monotonic()
         deadline = started + self.settings.drain_timeout_s
         await self._until(ingest.reached, (METER_READINGS,), deadline)
+        await self._until(activities.reached, (ACTIVITIES,), deadline)
         await ingest.stop()  # and so the ticks, without which the ends stand still
         for stage in self._stages:
             await self._until(stage.reached, (stage.spec.source,), deadline)
@@ -350,15 +362,17 @@ class Worker:
 
     async def _shut_down(self) -> None:
         """Stop what was started, in the order of the flow."""
-        for service in (self._ingest, self._app, self._storing, self._archiving):
+        for service in (self._ingest, self._activities, self._app, self._storing, self._archiving):
             if service is not None and service.started:
                 await service.stop()
-        for task in (self._following, self._beating):
+        for task in (self._following, self._following_reference, self._beating):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         if self._registry is not None:
             await self._registry.stop()
+        if self._reference is not None:
+            await self._reference.stop()
         if self._local_state is not None:
             self._local_state.release()
         client = self._client

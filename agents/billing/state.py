@@ -18,7 +18,6 @@ from agents.billing.peaks import Peaks
 from agents.billing.site import LiveMeter, Said, SiteBill
 from agents.billing.spans import Booked, Rate
 from schemas.flow import SiteRecord
-from schemas.registry import Site
 
 _LENGTH = struct.Struct(">I")
 _FASTEST = 1
@@ -65,8 +64,7 @@ def to_bytes(taken: Snapshot) -> bytes:
     """Pack a site."""
     bill = taken.bill
     if not bill.packed_record:
-        found = {"revision": bill.record.revision, "site": bill.record.site.model_dump(mode="json")}
-        bill.packed_record = zlib.compress(json.dumps(found).encode(), _FASTEST)
+        bill.packed_record = zlib.compress(bill.record.to_json(), _FASTEST)
     head = {
         "kept_from": bill.kept_from.isoformat(),
         "days": [[day.isoformat(), list(booked.cells.items()), booked.counts()] for day, booked in bill.days.items()],
@@ -98,11 +96,10 @@ def from_bytes(packed: bytes) -> Snapshot:
         place += _LENGTH.size + length
         parts.append(packed[place - length : place])
     record, head_part, pico, revision, fresh, *rings = parts
-    found, head = json.loads(zlib.decompress(record)), json.loads(zlib.decompress(head_part))
-    site = Site.model_validate(found["site"])
+    described, head = SiteRecord.of_json(zlib.decompress(record)), json.loads(zlib.decompress(head_part))
     settled = {date.fromisoformat(day): (energy, quarter) for day, energy, quarter in head["settled"]}
     peaks = Peaks(
-        site.time_zone,
+        described.site.time_zone,
         head["size"],
         head["noted"],
         array("q", zlib.decompress(pico)),
@@ -110,7 +107,7 @@ def from_bytes(packed: bytes) -> Snapshot:
         settled,
     )
     bill = SiteBill(
-        SiteRecord(site, found["revision"]),
+        described,
         peaks,
         {date.fromisoformat(day): _booked(cells, counts) for day, cells, counts in head["days"]},
         date.fromisoformat(head["kept_from"]),

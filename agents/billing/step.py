@@ -19,7 +19,8 @@ from agents.billing.running import running
 from agents.billing.site import LiveMeter, SiteBill
 from agents.billing.spans import MINUTE_MS, QUARTER_MS, Rate, local_day, month_of
 from agents.billing.state import MeterState, Snapshot, from_bytes, to_bytes
-from agents.pricing.pricing import Pricing, Reference
+from agents.pricing.editions import EditionPricing
+from agents.pricing.pricing import Reference
 from schemas.bill import DEMAND_LIVE_RECORD, DEMAND_RECORD, DEMAND_WINDOW_MIN, DEMAND_WINDOW_S, LEDGER_RECORD
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
 from schemas.reference.charges import Charges
@@ -37,7 +38,7 @@ class Billing:
     Parameters
     ----------
     reference
-        Tariff plans, with their version.
+        Tariff plans, with their version, for sites whose record carries no edition.
     charges
         Charges beside the energy price.
     revision_horizon_s
@@ -50,10 +51,8 @@ class Billing:
         self, reference: Reference, charges: Charges, *, revision_horizon_s: int = DAY_S, live: bool = True
     ) -> None:
         self._says_live = live
-        self._version = reference.version
-        self._plans = reference.plans
         self._charges = charges
-        self._pricing = Pricing(reference)
+        self._pricing = EditionPricing(reference)
         self._bills: dict[str, SiteBill] = {}
         self._names: list[str] = []  # by number of the site
         span = revision_horizon_s // 60 + BLOCK_MIN
@@ -135,7 +134,7 @@ class Billing:
 
     def _configure(self, record: SiteRecord) -> Outcome:
         site = record.site
-        if site.tariff.plan not in self._plans:
+        if not self._pricing.has_plan(record):
             raise ValueError(f"site {site.id}: tariff plan {site.tariff.plan} is not in the reference data")
         held = self._bills.get(site.id)
         if held is not None and held.record.revision >= record.revision:
@@ -190,7 +189,7 @@ class Billing:
 
     def _tick(self, arrived_at: int) -> Outcome:
         if not self._learnt:
-            self._pricing.learn(bill.record.site for bill in self._bills.values())
+            self._pricing.learn(bill.record for bill in self._bills.values())
             self._learnt = True
         demands: list[tuple[object, ...]] = []
         billed: set[str] = set()
@@ -339,7 +338,7 @@ class Billing:
                     "span": span.kind,
                     "first_day": span.first.isoformat(),
                     "last_day": span.last.isoformat(),
-                    "reference_version": self._version,
+                    "reference_version": self._pricing.version_of(site),
                     "revision": revision,
                 }
                 rows.append(tuple(record[name] for name in LEDGER_RECORD))

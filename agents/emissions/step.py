@@ -13,7 +13,8 @@ import polars as pl
 from agents.emissions import minutes
 from agents.emissions.state import from_bytes, to_bytes
 from agents.emissions.totals import LiveMeter, SiteState, Sum
-from agents.pricing.pricing import Pricing, Reference
+from agents.pricing.editions import EditionPricing
+from agents.pricing.pricing import Reference
 from schemas.emission import EMISSION_RECORD, LIVE_RECORD
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
 from schemas.registry import MeterKind
@@ -30,16 +31,14 @@ class Emissions:
     Parameters
     ----------
     reference
-        Emission factors and tariff plans, with their version.
+        Emission factors and tariff plans, with their version, for sites whose record carries no edition.
     live
         Whether to send live figures; a replay has no use for them.
     """
 
     def __init__(self, reference: Reference, *, live: bool = True) -> None:
         self._says_live = live
-        self._version = reference.version
-        self._pricing = Pricing(reference)
-        self._plans = reference.plans
+        self._pricing = EditionPricing(reference)
         self._states: dict[str, SiteState] = {}
         self._learnt = True
         self._waiting = minutes.EMPTY
@@ -97,7 +96,7 @@ class Emissions:
         self._learnt = False
 
     def _configure(self, record: SiteRecord) -> Outcome:
-        if record.site.tariff.plan not in self._plans:
+        if not self._pricing.has_plan(record):
             raise ValueError(
                 f"site {record.site.id}: tariff plan {record.site.tariff.plan} is not in the reference data"
             )
@@ -139,7 +138,7 @@ class Emissions:
     def _tick(self, arrived_at: int) -> Outcome:
         outputs = []
         if not self._learnt:
-            self._pricing.learn(state.record.site for state in self._states.values())
+            self._pricing.learn(state.record for state in self._states.values())
             self._learnt = True
         if self._fresh:
             fresh, self._fresh = pl.concat(self._fresh), []
@@ -199,7 +198,6 @@ class Emissions:
                 window_s=pl.lit(WINDOW_S, pl.Int32),
                 quality=minutes.quality_name(),
                 meters_missing=missing.clip(lower_bound=0),
-                reference_version=pl.lit(self._version),
                 id=pl.format("emissions/{}/{}/{}", "site_id", "window_start", "revision"),
             )
             .select(*EMISSION_RECORD)

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 
 from schemas.flow import SiteRecord
-from schemas.registry import Site
 
 _FASTEST = 1
 
@@ -90,8 +89,7 @@ class SiteState:
     def record_bytes(self) -> bytes:
         """Return the record, packed."""
         if not self.packed_record:
-            found = {"revision": self.record.revision, "site": self.record.site.model_dump(mode="json")}
-            self.packed_record = zlib.compress(json.dumps(found).encode(), _FASTEST)
+            self.packed_record = zlib.compress(self.record.to_json(), _FASTEST)
         return self.packed_record
 
     def to_json(self) -> dict[str, object]:
@@ -107,9 +105,9 @@ class SiteState:
     @classmethod
     def restored(cls, packed_record: bytes, text: bytes) -> "SiteState":
         """Take over what `record_bytes` and `to_json` gave."""
-        record, found = json.loads(zlib.decompress(packed_record)), json.loads(text)
+        found = json.loads(text)
         return cls(
-            SiteRecord(Site.model_validate(record["site"]), record["revision"]),
+            SiteRecord.of_json(zlib.decompress(packed_record)),
             found["day"],
             Sum(**_WITHOUT_MARKET | found["today"]),
             Sum(**_WITHOUT_MARKET | found["month"]),

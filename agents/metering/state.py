@@ -18,7 +18,6 @@ from agents.metering.past import PAST, REVISED
 from agents.metering.ragged import Ints, Rows
 from agents.metering.shelves import POINT
 from schemas.flow import SiteRecord
-from schemas.registry import Site
 
 _LENGTH = struct.Struct(">I")
 _FASTEST = 1
@@ -43,7 +42,7 @@ class Head:
     def of(cls, record: SiteRecord) -> "Head":
         """Pack a record."""
         plain = record.site.model_dump(mode="json")
-        packed = zlib.compress(json.dumps({"revision": record.revision, "site": plain}).encode(), _FASTEST)
+        packed = zlib.compress(record.to_json(), _FASTEST)
         return cls(record.site.tenant, record.revision, described(plain["meters"]), packed)
 
     @classmethod
@@ -55,8 +54,7 @@ class Head:
     @property
     def record(self) -> SiteRecord:
         """The whole record."""
-        found = json.loads(zlib.decompress(self.packed))
-        return SiteRecord(Site.model_validate(found["site"]), found["revision"])
+        return SiteRecord.of_json(zlib.decompress(self.packed))
 
 
 @dataclass(frozen=True, slots=True)

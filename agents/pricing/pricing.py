@@ -11,6 +11,7 @@ from agents.pricing.carbon import location_based_kg, market_based_kg
 from agents.pricing.carbon_shelf import CarbonShelf
 from agents.pricing.price_shelf import PriceShelf
 from agents.pricing.tariff import PRICED, energy_cost_cny, energy_price, tariff_calendar
+from schemas.reference.edition import SiteEdition, factors_of
 from schemas.reference.tariffs import TariffPlan
 from schemas.registry import MeterKind, Site
 
@@ -32,6 +33,21 @@ class Reference:
     factors: pl.DataFrame  # rows of schemas.reference.catalogue.load_factors
     plans: Mapping[str, TariffPlan]
     version: str
+
+    @classmethod
+    def of(cls, editions: Iterable[SiteEdition]) -> "Reference":
+        """Put together the parts of one edition that sites carry.
+
+        Parameters
+        ----------
+        editions
+            At least one part, all of the same version.
+        """
+        parts = list(editions)
+        regions = {region.id: region for part in parts for region in part.regions}
+        (version,) = {part.version for part in parts}
+        factors = factors_of([regions[name] for name in sorted(regions)], version)
+        return cls(factors, {part.plan.id: part.plan for part in parts}, version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_li
 from schemas.reference.problems import ReferenceDataError
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.errors import SinkError
+from sinks.clickhouse.intensity import stored_intensity
 from sinks.clickhouse.migrate import migrate
 from streams.carbon_statement import Statement, read_intensity, statement
 from streams.cli.flags import Flags, settings_flags
@@ -29,7 +30,7 @@ FIELDS = ("config", "kafka_url", "clickhouse_url", "data_dir", "topic_prefix", "
 @click.option(
     "--intensity",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV of the grid by hour: region_code, hour, grid_share, grid_kg_per_kwh.",
+    help="CSV of the grid by hour: region_code, hour, grid_share, grid_kg_per_kwh; else what was published.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @settings_flags(FIELDS)
@@ -52,6 +53,7 @@ def command(flags: Flags, *, year: int, intensity: Path | None, as_json: bool) -
         client = connect(settings.clickhouse_dsn)
         try:
             migrate(client)
+            by_hour = stored_intensity(client, year) if by_hour is None else by_hour
             found = statement(client, registry, load_factors(), load_lifecycle(), year, intensity=by_hour)
         finally:
             client.close()

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from streams.cli.flags import Flags, settings_flags
 from streams.cli.topics import quiet_clients
 from streams.configuration import load_configuration
 from streams.leaving import leave
+from streams.reference_topic import read_all as read_reference
+from streams.registry_topic import RegistryTopicError
 from streams.replay.engine import NoSiteRecord, Produced
 from streams.replay.outputs import Again, History, Written
 from streams.replay.period import Allowances, NotCovered, Period
@@ -39,7 +41,8 @@ from streams.replay.position import load, position_path
 from streams.replay.progress import Reporter
 from streams.replay.run import Done, Held, Wanted, covering, replay
 from streams.replay.spool import TopicUnreadable, registered, spool
-from streams.replay.what_if import BY, FACTORS, TARIFFS, Difference, differences, with_files
+from streams.replay.told import as_document, as_table
+from streams.replay.what_if import BY, FACTORS, TARIFFS, differences, with_files
 from streams.settings import Settings, broker_addresses
 
 log = logging.getLogger(__name__)
@@ -162,7 +165,7 @@ def command(
             chosen, held = _source(settings, wanted, source, report, stack)
             click.echo(f"readings are taken from {chosen}", err=True)
             if other:
-                _what_if(held, wanted, dict(other), by, report, as_json=as_json)
+                _what_if(held, wanted, _in_force(settings), dict(other), by=by, report=report, as_json=as_json)
                 return
             done = _again(
                 settings,
@@ -178,7 +181,15 @@ def command(
     except KeyboardInterrupt:
         click.echo("stopped; the same command with --resume goes on", err=True)
         sys.exit(STOPPED)
-    except (NotCovered, NoSiteRecord, TopicUnreadable, SinkError, BrokerTrouble, ReferenceDataError) as error:
+    except (
+        NotCovered,
+        NoSiteRecord,
+        TopicUnreadable,
+        SinkError,
+        BrokerTrouble,
+        ReferenceDataError,
+        RegistryTopicError,
+    ) as error:
         raise click.ClickException(str(error)) from error
     _told(done, wanted, as_json=as_json)
 
@@ -240,7 +251,9 @@ def _again(
     stack.callback(client.close)
     migrate(client)
     history = History(client, run)
-    others = history.other_editions(wanted.period.first_ms, wanted.period.end_ms, wanted.sites or (), REFERENCE_VERSION)
+    found = history.other_editions(wanted.period.first_ms, wanted.period.end_ms, wanted.sites or (), REFERENCE_VERSION)
+    carried = held.editions()
+    others = [name for name in found if name not in carried]
     if others and not replace_editions:
         raise click.ClickException(
             f"figures of the period were computed with {', '.join(others)}, and a replay would put those of "
@@ -255,7 +268,7 @@ def _again(
     return replay(
         held,
         wanted,
-        [_in_force()],
+        [_of_release()],
         write,
         report,
         run=run,
@@ -287,9 +300,17 @@ def _sender(settings: Settings) -> Iterator[Callable[[Produced], int]]:
             runner.run(leave(producer))
 
 
-def _what_if(held: Held, wanted: Wanted, files: dict[str, Path], by: str, report: Reporter, *, as_json: bool) -> None:
+def _what_if(
+    held: Held,
+    wanted: Wanted,
+    mine: Reference,
+    files: dict[str, Path],
+    *,
+    by: str,
+    report: Reporter,
+    as_json: bool,
+) -> None:
     """Compute with both, and write nothing anywhere."""
-    mine = _in_force()
     found: list[tuple[pl.DataFrame, pl.DataFrame]] = []
 
     def take(_number: int, produced: Produced) -> Written:
@@ -307,6 +328,7 @@ def _what_if(held: Held, wanted: Wanted, files: dict[str, Path], by: str, report
         begun=None,
         clock=time.monotonic,
         sleep=time.sleep,
+        with_editions=False,
     )
     rows = differences(found, held.zones(), by)
     if as_json:
@@ -316,66 +338,20 @@ def _what_if(held: Held, wanted: Wanted, files: dict[str, Path], by: str, report
         click.echo(line)
 
 
-def as_document(rows: Sequence[Difference], wanted: Wanted) -> dict[str, object]:
-    """Return what-if for programs."""
-    return {
-        "from": wanted.period.first_ms,
-        "to": wanted.period.end_ms,
-        "differences": [
-            {
-                "tenant_id": row.tenant_id,
-                "site_id": row.site_id,
-                "period": row.period,
-                "import_kwh": row.import_kwh,
-                "emitted_kg": row.kg,
-                "other_emitted_kg": row.other_kg,
-                "difference_kg": row.difference_kg,
-                "cost_cny": row.cny,
-                "other_cost_cny": row.other_cny,
-                "difference_cny": row.difference_cny,
-            }
-            for row in rows
-        ],
-    }
-
-
-def as_table(rows: Sequence[Difference]) -> Iterator[str]:
-    """Yield what-if for people."""
-    headings = ("site", "period", "kWh", "kg", "kg what-if", "difference", "CNY", "CNY what-if", "difference")
-    cells = [headings] + [
-        (
-            row.site_id,
-            row.period,
-            *(
-                _number(value)
-                for value in (
-                    row.import_kwh,
-                    row.kg,
-                    row.other_kg,
-                    row.difference_kg,
-                    row.cny,
-                    row.other_cny,
-                    row.difference_cny,
-                )
-            ),
-        )
-        for row in rows
-    ]
-    widths = [max(len(row[place]) for row in cells) for place in range(len(headings))]
-    for row in cells:
-        texts = [
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(texts).rstrip()
-
-
-def _number(value: float | None) -> str:
-    return "?" if value is None else f"{value:,.3f}"
-
-
-def _in_force() -> Reference:
+def _of_release() -> Reference:
     return Reference(load_factors(), load_tariffs(), REFERENCE_VERSION)
+
+
+def _in_force(settings: Settings) -> Reference:
+    """Return the edition workers price with now."""
+    if settings.kafka_url is None:
+        return _of_release()
+    with named_trouble(settings.kafka_url):
+        brokers = list(broker_addresses(settings.kafka_url))
+        published = asyncio.run(read_reference(brokers, prefix=settings.topic_prefix)).in_force
+    if published is None:
+        return _of_release()
+    return Reference(published.factors, published.plans, published.version)
 
 
 def _told(done: Done, wanted: Wanted, *, as_json: bool) -> None:

@@ -41,7 +41,8 @@ _EDITION = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
-def _an_edition(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+def an_edition(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """Take the date of an edition."""
     if text is not None and not _EDITION.fullmatch(text):
         raise click.BadParameter(f"expected its date such as 2026-12-01, got {text!r}")
     return text
@@ -56,7 +57,7 @@ def _a_month(_context: click.Context, _parameter: click.Parameter, text: str) ->
 @click.command("restate")
 @click.option("--factors", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV of new factors.")
 @click.option("--tariffs", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="JSON of new plans.")
-@click.option("--edition", callback=_an_edition, metavar="DATE", help="Date of the edition the files belong to.")
+@click.option("--edition", callback=an_edition, metavar="DATE", help="Date of the edition the files belong to.")
 @click.option("--from", "first", default="", callback=_a_month, metavar="MONTH", help="First local month.")
 @click.option("--to", "last", default="9999-12", callback=_a_month, metavar="MONTH", help="Last local month.")
 @click.option("--only", multiple=True, metavar="SITE", help="Only this site; may be given again.")
@@ -100,7 +101,7 @@ def command(
         client = connect(settings.clickhouse_dsn)
         try:
             migrate(client)
-            done = restate(Restatements(client), reference, _texts(given), sites, months=(first, last), dry=dry)
+            done = restate(Restatements(client), reference, edition_files(given), sites, months=(first, last), dry=dry)
         finally:
             client.close()
         if not dry:
@@ -111,7 +112,7 @@ def command(
         rows = done.differences.to_dicts()
         click.echo(json.dumps({"reference_version": reference.version, "quarters": done.quarters, "differences": rows}))
         return
-    click.echo("\n".join(_told(done, reference.version, dry=dry)))
+    click.echo("\n".join(told(done, reference.version, dry=dry)))
 
 
 def _chosen(registry: Registry, only: tuple[str, ...]) -> list[Site]:
@@ -122,14 +123,15 @@ def _chosen(registry: Registry, only: tuple[str, ...]) -> list[Site]:
     return sites
 
 
-def _texts(given: dict[str, Path]) -> dict[str, str]:
+def edition_files(given: dict[str, Path]) -> dict[str, str]:
     """Return the files of an edition as they are: those of the release, and those given beside them."""
     folder = packaged("schemas.reference")
     shipped = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in _SHIPPED}
     return shipped | {f"--{kind} {path.name}": path.read_text(encoding="utf-8") for kind, path in given.items()}
 
 
-def _told(done: Restated, version: str, *, dry: bool) -> Iterator[str]:
+def told(done: Restated, version: str, *, dry: bool) -> Iterator[str]:
+    """Yield what a restatement did, for people."""
     cells = [("site", "month", "kWh", "kg", "was", "kg by market", "was", "CNY", "was")]
     columns = ("emitted_kg", "market_emitted_kg", "cost_cny")
     for row in done.differences.iter_rows(named=True):

@@ -2,14 +2,12 @@
 
 import hashlib
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
 from schemas.flow import HEADER_ARRIVED_AT, HEADER_KIND, HEADER_ORIGIN, Kind, Message, Output, SiteRecord
-from schemas.registry import Site
 from schemas.topics import Encoding
 
 Headers = list[tuple[str, bytes]]
@@ -67,7 +65,7 @@ def batch_value(rows: pl.DataFrame) -> bytes:
 
 def record_value(record: SiteRecord) -> bytes:
     """Encode a site record."""
-    return json.dumps({"revision": record.revision, "site": record.site.model_dump(mode="json")}).encode()
+    return record.to_json()
 
 
 def control_headers(kind: Kind, arrived_at: int) -> Headers:
@@ -119,8 +117,7 @@ def decode(value: bytes, headers: Mapping[str, bytes]) -> Message:
         if kind is Kind.TICK:
             return Message(kind, arrived_at)
         if kind is Kind.SITE:
-            found = json.loads(value)
-            return Message(kind, arrived_at, record=SiteRecord(Site.model_validate(found["site"]), found["revision"]))
+            return Message(kind, arrived_at, record=SiteRecord.of_json(value))
         return Message(kind, arrived_at, rows=pl.read_ipc_stream(io.BytesIO(value)))
     except (KeyError, ValueError, pl.exceptions.PolarsError, OSError) as error:
         raise ValueError(f"not a message of an internal topic ({type(error).__name__}: {error})") from error

@@ -37,6 +37,9 @@ EXPECTED: dict[Reason, str] = {
     Reason.TOO_OLD: "expected ts not older than arrival minus the allowance (too_old_s)",
     Reason.LATE: "expected before its window closed (allowed_lateness_s)",
     Reason.REGISTER_DECREASED: "expected a register that never goes back",
+    Reason.UNKNOWN_SITE: "expected a site of the registry",
+    Reason.NO_FACTOR: "expected a fuel of the reference data, in a unit it has a checked factor for",
+    Reason.INVALID_ACTIVITY: "expected the fields of an activity, as docs/contracts.md has them",
 }
 
 

@@ -49,7 +49,7 @@ from streams.ingest.sender import OrderedSender
 from streams.ingest.validate import Bounds, Validated, known_meters, validate
 from streams.leaving import leave
 from streams.metrics import METRICS
-from streams.registry_topic import RegistryView
+from streams.reference_topic import InForce
 from streams.settings import Settings, broker_addresses
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Ingest(Service):
     settings
         Where the broker is, and the allowances.
     registry
-        The live registry.
+        The live registry, with the edition of the reference data in force.
     group
         Consumer group.
     kafka_url
@@ -100,7 +100,7 @@ class Ingest(Service):
     def __init__(
         self,
         settings: Settings,
-        registry: RegistryView,
+        registry: InForce,
         group: str,
         kafka_url: str,
         on_bug: Callable[[BaseException], Awaitable[None]],

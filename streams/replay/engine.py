@@ -3,10 +3,9 @@
 Ticks at which nothing can happen are left out: no message came since the one before, and no agent has anything due.
 """
 
-import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -16,7 +15,6 @@ from agents.pricing.pricing import Reference
 from schemas.emission import EMISSION_RECORD
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.reading import TELEMETRY_ROWS
-from schemas.registry import Site
 from schemas.topics import EMISSIONS
 from schemas.window import WINDOW_ROWS
 from sinks.clickhouse.origins import MESSAGE
@@ -110,6 +108,8 @@ class Lane:
         Reference data to compute emissions with; what-if has two.
     registry
         Site records to fall back on where the log has none.
+    with_editions
+        Whether a site is priced with the published edition its records carried; what-if prices all with `references`.
     chunk_rows
         About how many readings are read at once.
     """
@@ -121,6 +121,7 @@ class Lane:
     allowances: Allowances
     references: Sequence[Reference]
     registry: Mapping[str, SiteRecord] = field(default_factory=dict)
+    with_editions: bool = True
     chunk_rows: int = CHUNK_ROWS
     _metering: Metering = field(init=False)
     _emissions: tuple[Emissions, ...] = field(init=False)
@@ -244,7 +245,10 @@ class Lane:
                 if rows.is_empty():
                     continue
                 self._windows.append(rows)
-            following = Message(output.kind, message.arrived_at, rows, output.record)
+            record = output.record
+            if record is not None and not self.with_editions:
+                record = replace(record, edition=None)
+            following = Message(output.kind, message.arrived_at, rows, record)
             for agent, sent in zip(self._emissions, self._records, strict=True):
                 for one in agent.step(following).outputs:
                     if one.topic is EMISSIONS and one.rows is not None:
@@ -302,5 +306,4 @@ def _messages(
 
 
 def _record(text: str) -> SiteRecord:
-    found = json.loads(text)
-    return SiteRecord(Site.model_validate(found["site"]), found["revision"])
+    return SiteRecord.of_json(text)

@@ -61,6 +61,15 @@ class Held:
     selections: Mapping[int, Selection]
     registry: Mapping[str, SiteRecord]
 
+    def editions(self) -> frozenset[str]:
+        """Return the published editions that site records carried: a replay prices with them again."""
+        found = set()
+        for logs in self.lanes.values():
+            for log in logs:
+                texts = log.rows(Part.SITES)["record"].unique()
+                found |= {SiteRecord.of_json(text).edition_version for text in texts}
+        return frozenset(name for name in found if name is not None)
+
     def zones(self) -> dict[str, str]:
         """Return the time zone of each site, as its newest record has it."""
         found = {site: record.site.time_zone for site, record in self.registry.items()}
@@ -118,6 +127,7 @@ def replay(
     begun: Position | None,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
+    with_editions: bool = True,
 ) -> Done:
     """Run the agents over what is held, and write what comes out.
 
@@ -141,6 +151,8 @@ def replay(
         Where it goes on; None for the beginning.
     clock, sleep
         Monotonic time. [s]
+    with_editions
+        Whether sites are priced with the published editions their records carried; else only with `references`.
     """
     size = CHUNK_ROWS if wanted.rate is None else max(1, min(CHUNK_ROWS, int(wanted.rate * PACE_S)))
     lanes = {
@@ -152,6 +164,7 @@ def replay(
             wanted.allowances,
             references,
             held.registry,
+            with_editions,
             size,
         )
         for partition, selection in sorted(held.selections.items())
