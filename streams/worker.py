@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError as ClientError
 from clickhouse_connect.driver.client import Client
 from kafka.errors import KafkaError as AdminError
 
-from schemas.topics import ACCOUNTING, BY_NAME, METER_READINGS, REGISTRY, TELEMETRY, Topic
+from schemas.topics import ACCOUNTING, BY_NAME, REGISTRY, TELEMETRY, Topic
 from sinks.clickhouse.checkpoints import load_latest, save
 from sinks.clickhouse.client import connect, read_dsn
 from sinks.clickhouse.errors import SinkUnavailable
@@ -32,6 +32,7 @@ from streams.health.observer import Observer
 from streams.health.progress import Check, Progress
 from streams.health.world import World
 from streams.history_thread import HistoryThread
+from streams.ingest.field import FIELD_TOPICS
 from streams.ingest.service import Ingest
 from streams.last_stop import StopReason, keep, reason_of, tell
 from streams.local_state import LocalState
@@ -89,7 +90,7 @@ class Worker:
     _registry: RegistryView | None = None
     _following: asyncio.Task[None] | None = None
     _beating: asyncio.Task[None] | None = None
-    _ingest: Ingest | None = None
+    _ingests: tuple[Ingest, ...] = ()
     _storing: Storing | None = None
     _archiving: Storing | None = None
     _archive_thread: HistoryThread = field(default_factory=lambda: HistoryThread("archive"))
@@ -216,9 +217,13 @@ class Worker:
             )
             await self._archiving.start()
         observer.archiving = self._archiving
-        self._ingest = Ingest(self.settings, self._registry, f"{group}-ingest", self.kafka_url, self._fail)
-        await self._ingest.start()
-        observer.ingest = self._ingest
+        self._ingests = tuple(
+            Ingest(self.settings, self._registry, f"{group}-{one.group}", self.kafka_url, self._fail, field=one)
+            for one in FIELD_TOPICS
+        )
+        for ingest in self._ingests:
+            await ingest.start()
+        observer.ingests = self._ingests
         observer.started = True
         log.info(
             "worker_started",
@@ -310,13 +315,15 @@ class Worker:
 
     async def _drain(self) -> None:
         """Read every topic to its end, then keep the agents' state where the next log will find it."""
-        ingest, storing, client = self._ingest, self._storing, self._client
-        if ingest is None or storing is None or client is None:
+        storing, client = self._storing, self._client
+        if not self._ingests or storing is None or client is None:
             return
         started = time.monotonic()
         deadline = started + self.settings.drain_timeout_s
-        await self._until(ingest.reached, (METER_READINGS,), deadline)
-        await ingest.stop()  # and so the ticks, without which the ends stand still
+        # That of the readings last: without its ticks the ends stand still.
+        for ingest in reversed(self._ingests):
+            await self._until(ingest.reached, (ingest.field.topic,), deadline)
+            await ingest.stop()
         for stage in self._stages:
             await self._until(stage.reached, (stage.spec.source,), deadline)
             await stage.account_for_all()
@@ -346,7 +353,7 @@ class Worker:
 
     async def _shut_down(self) -> None:
         """Stop what was started, in the order of the flow."""
-        for service in (self._ingest, self._app, self._storing, self._archiving):
+        for service in (*self._ingests, self._app, self._storing, self._archiving):
             if service is not None and service.started:
                 await service.stop()
         for task in (self._following, self._beating):
