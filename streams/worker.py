@@ -19,6 +19,7 @@ from sinks.clickhouse.checkpoints import load_latest, save
 from sinks.clickhouse.client import connect, read_dsn
 from sinks.clickhouse.errors import SinkUnavailable
 from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.peers import set_rules
 from sinks.clickhouse.retention import keep as keep_for
 from sinks.clickhouse.summing import SUMS_EVERY_S
 from sinks.clickhouse.writer import TableWriter
@@ -245,6 +246,8 @@ class Worker:
             if read_dsn(dsn).path is not None:
                 for table in keep_for(client, self.settings.retention):
                     log.info("retention_set", extra={"table": table})
+                if set_rules(client, self.settings.peer_rules):
+                    log.info("peer_rules_set", extra={"min_tenants": self.settings.peer_min_tenants})
             return client
 
         return await self.thread.run(open_it)

@@ -116,8 +116,8 @@ SELECT
     max(h.high_c) AS outdoor_max_c,
     avg(h.hour_rh) AS rh,
     avg(h.hour_solar) AS solar_w_m2,
-    greatest(0, 18 - outdoor_c) AS heating_18_kd,
-    greatest(0, outdoor_c - 26) AS cooling_26_kd
+    if(isNull(outdoor_c), NULL, greatest(0, 18 - outdoor_c)) AS heating_18_kd, -- greatest() alone passes over NULL
+    if(isNull(outdoor_c), NULL, greatest(0, outdoor_c - 26)) AS cooling_26_kd
 FROM
 (
     SELECT tenant_id, site_id, local_day, toStartOfHour(ts) AS hour, avg(w.outdoor_c) AS hour_c, min(w.outdoor_c) AS low_c,
