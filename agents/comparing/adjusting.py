@@ -52,7 +52,8 @@ class Compared:
     now_kwh, other_kwh
         Their mean days; None where nothing is known. [kWh/d]
     change
-        How much more the later one is, as a share of the earlier; None where either is not known.
+        How much more the later one is, as a share of the earlier; None where more than a tenth of either is missing,
+        since what is missing may be its winter.
     adjusted_other_kwh
         The mean day the earlier one would have had in the conditions of the later one. [kWh/d]
     adjusted_change
@@ -99,9 +100,14 @@ def compared(days: pl.DataFrame, now: Span, other: Span, *, makes_units: bool) -
     So what the model does not know (a machine, a habit) stays in the difference, and a bad model moves little.
     """
     mean_now, mean_other = _mean(now.of(days)["energy_kwh"]), _mean(other.of(days)["energy_kwh"])
-    plain = Compared(now, other, mean_now, mean_other, _change(mean_now, mean_other))
     if mean_now is None or mean_other is None:
-        return _not(plain, "there is no energy to compare")
+        return Compared(now, other, mean_now, mean_other, None, why_not="there is no energy to compare")
+    for name, span in (("this period", now), ("the earlier period", other)):
+        missing = span.days - span.of(days).height
+        if missing > (1 - LEAST_KNOWN_SHARE) * span.days:
+            why = f"energy of {missing} of {span.days} days is missing ({name})"
+            return Compared(now, other, mean_now, mean_other, None, why_not=why)
+    plain = Compared(now, other, mean_now, mean_other, _change(mean_now, mean_other))
     baseline = Span(now.first_day - timedelta(days=BASELINE_DAYS), now.first_day - timedelta(days=1))
     spans = {"the days before": baseline, "this period": now, "the earlier period": other}
     model, known, why_not = _model(days, spans, makes_units=makes_units)

@@ -114,8 +114,9 @@ def test_a_month_is_adjusted_by_what_a_hand_computes(client: Client) -> None:
 def test_a_year_against_the_year_before_is_not_compared_where_that_is_not_known(client: Client) -> None:
     found = of(the_mill(client), "year", "year before")
 
-    assert found["other_kwh_per_day"] is not None
-    assert found["other_first_day"] == date(2025, 1, 1)
+    assert (found["other_first_day"], found["other_last_day"]) == (date(2025, 1, 1), date(2025, 7, 31))
+    assert found["change"] is None
+    assert found["not_adjusted_because"] == "energy of 151 of 212 days is missing (the earlier period)"
     assert of(the_mill(client, date(2025, 7, 31)), "month", "year before")["other_kwh_per_day"] is None
     assert (
         of(the_mill(client, date(2025, 7, 31)), "month", "year before")["not_adjusted_because"]

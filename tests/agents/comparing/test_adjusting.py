@@ -89,11 +89,11 @@ def test_a_few_days_without_weather_do_not_matter() -> None:
 
 
 def test_too_few_days_before_are_said() -> None:
-    days = some_days().filter(pl.col("local_day") >= date(2025, 12, 10))
+    days = some_days().filter(pl.col("local_day") >= date(2025, 12, 4))
 
     found = compared(days, JANUARY, DECEMBER, makes_units=False)
 
-    assert found.why_not == "only 22 of at least 30 days before are known"
+    assert found.why_not == "only 28 of at least 30 days before are known"
 
 
 def test_weather_that_was_never_seen_before_is_not_extrapolated_to() -> None:
@@ -110,6 +110,16 @@ def test_energy_that_follows_nothing_is_not_adjusted() -> None:
 
     assert found.change == 0
     assert found.why_not == "the energy of the days before follows neither weather nor production"
+
+
+def test_half_a_period_is_not_compared_with_a_whole_one() -> None:
+    days = some_days().filter(~pl.col("local_day").is_between(date(2025, 12, 1), date(2025, 12, 15)))
+
+    found = compared(days, JANUARY, DECEMBER, makes_units=False)
+
+    assert found.other_kwh is not None
+    assert (found.change, found.adjusted_change) == (None, None)
+    assert found.why_not == "energy of 15 of 31 days is missing (the earlier period)"
 
 
 def test_a_period_without_energy_is_compared_with_nothing() -> None:
