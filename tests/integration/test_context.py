@@ -84,6 +84,8 @@ def test_weather_and_production_are_stored_once_through_a_kill(pipeline: Pipelin
     wait_for(lambda: not unread(pipeline, METER_READINGS.name, WEATHER.name, PRODUCTION.name), 90, "ingest")
     stored = (SITE_WEATHER.name, SITE_PRODUCTION.name, SITE_PROFILE.name, DEAD_LETTERS.name)
     wait_for(lambda: not unread(pipeline, *stored), 90, "history")
+    for kind in ("weather", "production"):  # they get through to the end of the flow
+        wait_for(lambda kind=kind: pipeline.metric("wattloop_agent_events_total", agent="emissions", kind=kind) > 0, 60)
     pipeline.stop()
 
     counted = "SELECT site_id, count() AS stored, uniqExact(ts) AS hours FROM {} GROUP BY site_id ORDER BY site_id"
