@@ -24,9 +24,14 @@ class Kind(StrEnum):
     WINDOWS = "windows"
     LIVE = "live"
     TICK = "tick"  # no value: the time is in the `arrived_at` header
+    WEATHER = "weather"
+    PRODUCTION = "production"
     # JSON {"revision": n, "site": {...}, "edition": {...}}: configuration travels in front of the data it governs
     SITE = "site"
 
+
+# What is known around the energy. Only agents that ask for it are given it: `StageSpec.context`.
+CONTEXT = frozenset({Kind.WEATHER, Kind.PRODUCTION})
 
 HEADER_KIND = "kind"
 HEADER_ARRIVED_AT = "arrived_at"  # ms UTC
@@ -133,7 +138,9 @@ class Agent(Protocol):
 
 @dataclass(slots=True)
 class Origins:
-    """The highest origin applied per source partition; what is not above it was seen before.
+    """The highest origin applied per source; what is not above it was seen before.
+
+    A source is a partition: its number, and for one that shares a topic with others a text, e.g. `weather/3`.
 
     Examples
     --------
@@ -142,11 +149,11 @@ class Origins:
     (True, False, True, False)
     """
 
-    highest: dict[int, tuple[int, int]] = field(default_factory=dict)
+    highest: dict[int | str, tuple[int, int]] = field(default_factory=dict)
 
-    def is_new(self, partition: int, place: tuple[int, int]) -> bool:
-        """Return whether `place` (offset, index) is above all seen of `partition`, and remember it."""
-        if place <= self.highest.get(partition, (-1, -1)):
+    def is_new(self, source: int | str, place: tuple[int, int]) -> bool:
+        """Return whether `place` (offset, index) is above all seen of `source`, and remember it."""
+        if place <= self.highest.get(source, (-1, -1)):
             return False
-        self.highest[partition] = place
+        self.highest[source] = place
         return True

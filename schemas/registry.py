@@ -211,6 +211,17 @@ class Shift(Entry):
 class Site(Entry):
     """A factory or building, with everything that is measured in it.
 
+    Parameters
+    ----------
+    sector
+        What it is compared with, e.g. `textiles`; empty for no comparison with peers.
+    floor_area_m2
+        Floor area of all buildings. [m²]
+    production_unit
+        What `units_made` on production.v1 counts, e.g. `t` or `m2`.
+    works_on_holidays
+        Whether its shifts are worked on public holidays too.
+
     Examples
     --------
     >>> mill = Site(
@@ -235,6 +246,10 @@ class Site(Entry):
     equipment: tuple[Equipment, ...] = ()
     zones: tuple[Zone, ...] = ()
     market_based: MarketBased = MarketBased()
+    sector: Annotated[str, Field(max_length=64)] = ""
+    floor_area_m2: Positive | None = None
+    production_unit: Annotated[str, Field(max_length=32)] = ""
+    works_on_holidays: bool = False
 
     @property
     def country(self) -> str:

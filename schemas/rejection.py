@@ -14,8 +14,11 @@ class Reason(StrEnum):
     FUTURE_TIMESTAMP = "future_timestamp"  # later than arrival plus the allowance
     TOO_OLD = "too_old"  # older than arrival minus the allowance
     LATE = "late"  # its window was already closed
+    OUT_OF_RANGE = "out_of_range"  # weather or production that cannot be
+    UNKNOWN_SITE = "unknown_site"  # weather or production of a site that is not in the registry
+    UNKNOWN_LINE = "unknown_line"  # production of a line that is no equipment of the site
+    UNKNOWN_SHIFT = "unknown_shift"  # production of a shift the site does not have
     REGISTER_DECREASED = "register_decreased"  # a cumulative register went back
-    UNKNOWN_SITE = "unknown_site"  # of a site that is not in the registry
     NO_FACTOR = "no_factor"  # an activity whose fuel has no checked factor in its unit
     INVALID_ACTIVITY = "invalid_activity"  # an activity with a field that cannot be
 

@@ -85,6 +85,13 @@ DEAD_LETTERS = Topic(
 ACCOUNTING = Topic("accounting.v1", "station/partition", Encoding.JSON)
 # One record per site and month that an edition of the reference data changed; kept by size, as its time is event time.
 RESTATEMENTS = Topic("restatements.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
+# Weather and production: as the field sends them, and as they were validated, for people and the history.
+WEATHER = Topic("weather.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
+PRODUCTION = Topic("production.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
+SITE_WEATHER = Topic("site.weather.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
+SITE_PRODUCTION = Topic("site.production.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
+# What a site is compared by, once per revision of its registry entry.
+SITE_PROFILE = Topic("site.profile.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 # Fuels and purchased heat as the field reports them, and with their carbon.
 ACTIVITIES = Topic("activities.v1", "site_id", Encoding.JSON, retention_ms=30 * DAY_MS, broker_timestamp=True)
 ACTIVITY = Topic("activity.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
@@ -117,6 +124,11 @@ CATALOGUE: tuple[Topic, ...] = (
     FACTORS,
     TARIFFS,
     ACTIVITIES,
+    WEATHER,
+    PRODUCTION,
+    SITE_WEATHER,
+    SITE_PRODUCTION,
+    SITE_PROFILE,
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

@@ -15,9 +15,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from kafka import KafkaAdminClient
 
 from schemas.flow import HEADER_ORIGIN
-from schemas.topics import ACTIVITIES, METER_READINGS, TELEMETRY, Encoding
+from schemas.topics import ACTIVITIES, TELEMETRY, Encoding
 from streams.broker_admin import CLIENT_ID, PATIENCE_S, administering, named_trouble
 from streams.frame.codec import parse_place
+from streams.ingest.field import FIELD_TOPICS
 from streams.leaving import leave
 from streams.settings import Settings, broker_addresses
 from streams.topic_plan import read_topics
@@ -143,7 +144,7 @@ def readers(settings: Settings) -> tuple[Reader, ...]:
     """Return every consumer group of a deployment with the topics it reads, in the order of the flow."""
     group = settings.topic_prefix + APP_ID
     return (
-        Reader(f"{group}-ingest", settings.topic_name(METER_READINGS)),
+        *(Reader(f"{group}-{one.group}", settings.topic_name(one.topic)) for one in FIELD_TOPICS),
         *(Reader(group, settings.topic_name(spec.source)) for spec in stages(settings)),
         Reader(f"{group}-activities", settings.topic_name(ACTIVITIES)),
         *(Reader(f"{group}-history", settings.topic_prefix + table.topic) for table in STORED),

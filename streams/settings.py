@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from schemas.topics import Topic
+from sinks.clickhouse.peers import PeerRules
 from sinks.clickhouse.retention import Retention
 
 ENVIRONMENT_PREFIX = "WATTLOOP_"
@@ -213,6 +214,12 @@ class Settings(BaseModel):
     keep_replayed_days: Annotated[Whole, Field(ge=1, le=3660)] = Field(
         30, description="How long a row is kept at least after it was written, however old its event time, in days."
     )
+    peer_min_tenants: Annotated[Whole, Field(ge=3, le=1000)] = Field(
+        5, description="How many other tenants a site is compared with at least; with fewer, with none."
+    )
+    peer_max_share: Annotated[Number, Field(ge=0.1, le=1)] = Field(
+        0.5, description="Largest share one of them may have of their energy, floor area or production."
+    )
     log_level: LogLevel = Field("info", description="Least severe messages to log.")
     log_format: LogFormat = Field(
         "auto",
@@ -240,6 +247,11 @@ class Settings(BaseModel):
             dead_letters_months=self.keep_dead_letters_months,
             replayed_days=self.keep_replayed_days,
         )
+
+    @property
+    def peer_rules(self) -> PeerRules:
+        """When sites are compared with others."""
+        return PeerRules(self.peer_min_tenants, self.peer_max_share)
 
     @property
     def brokers(self) -> tuple[str, ...] | None:

@@ -3,7 +3,7 @@
 Every figure is a sum a view of the history holds; the only arithmetic here are shares and differences.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -12,19 +12,23 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from clickhouse_connect.driver.client import Client
 
+from agents.comparing.adjusting import Span
 from schemas.emission import PERIODS
 from schemas.registry import Site
 from sinks.clickhouse import report
+from sinks.clickhouse.peers import peers, why_no_peers
+from streams.site_comparison import adjusted_text, month_comparisons
 
 # One row per figure, for programs.
 FIGURES: dict[str, pl.DataType] = {
     "tenant_id": pl.String(),
     "site_id": pl.String(),
     "month": pl.String(),
-    "section": pl.String(),  # total, period, meter, day, peak, comparison
+    "section": pl.String(),  # total, period, meter, day, peak, comparison, peers
     "name": pl.String(),  # of what: a period, a meter, a day, a moment, a month
     "measure": pl.String(),  # with its unit
     "value": pl.Float64(),
+    "note": pl.String(),  # what was adjusted for, or why it was not; why there are no peers; null for nothing to say
 }
 
 _TOTAL = (
@@ -158,8 +162,12 @@ def month_report(client: Client, site: Site, month: date) -> MonthReport | None:
                 ("comparison", f"{about} ({other:%Y-%m})", "energy_kwh", before),
                 ("comparison", f"{about} ({other:%Y-%m})", "change", _share(energy_kwh - before, before)),
             ]
-    rows = [(site.tenant, site.id, f"{month:%Y-%m}", *one) for one in figures]
     settled = bill["settled_until"]
+    until = last if bill["is_final"] or settled is None else min(last, _local(site, settled).date() - timedelta(days=1))
+    noted: list[_Noted] = [(*one, None) for one in figures]
+    noted += _adjusted(client, site, Span(month, until), months)
+    noted += _beside_others(client, site, month)
+    rows = [(site.tenant, site.id, f"{month:%Y-%m}", *one) for one in noted]
     return MonthReport(
         site,
         month,
@@ -167,6 +175,32 @@ def month_report(client: Client, site: Site, month: date) -> MonthReport | None:
         None if settled is None else _local(site, settled),
         pl.DataFrame(rows, schema=FIGURES, orient="row", strict=False),
     )
+
+
+_Noted = tuple[str, str, str, float | None, str | None]  # section, name, measure, value, note
+
+
+def _adjusted(client: Client, site: Site, month: Span, months: Container[date]) -> Iterator[_Noted]:
+    """Yield how a month has changed beside others of its site, at equal weather and production."""
+    if month.last_day < month.first_day:
+        return
+    for against, one in month_comparisons(client, site, month):
+        if one.other.first_day in months:
+            note = adjusted_text(" and ".join(one.adjusted_for), one.why_not)
+            yield "comparison", f"{against} ({one.other.first_day:%Y-%m})", "adjusted_change", one.adjusted_change, note
+
+
+def _beside_others(client: Client, site: Site, month: date) -> Iterator[_Noted]:
+    """Yield a month beside that of other tenants of the sector."""
+    found = peers(client, site.tenant, site.id, month)
+    if found.is_empty():
+        yield "peers", "", "tenants", 0.0, why_no_peers(client, site.tenant, site.id, month)
+    for row in found.iter_rows(named=True):
+        name = f"kWh per {row['per_unit']}"
+        yield "peers", name, "own", row["own"], None
+        yield "peers", name, "others", row["peers_mean"], None
+        yield "peers", name, "change", row["own"] / row["peers_mean"] - 1, None
+        yield "peers", name, "tenants", float(row["peers"]), None
 
 
 def _markdown(one: MonthReport) -> Iterator[str]:
@@ -182,6 +216,7 @@ def _markdown(one: MonthReport) -> Iterator[str]:
         ("period", "By tariff period"),
         ("meter", "By meter"),
         ("comparison", "Compared"),
+        ("peers", "Beside others of the sector"),
         ("peak", "Largest quarter hours"),
         ("day", "By day"),
     ):
@@ -199,6 +234,11 @@ def _markdown(one: MonthReport) -> Iterator[str]:
                 for row in rows.to_dicts()
             ],
         )
+        for about, note in one.figures.filter(pl.col("section") == section, pl.col("note").is_not_null())[
+            ["name", "note"]
+        ].iter_rows():
+            yield ""
+            yield f"{about or 'Not compared'}: {note}."
 
 
 def _totals(one: MonthReport) -> Iterator[tuple[str, float | None]]:
@@ -229,9 +269,9 @@ def _said(measure: str) -> str:
 def _number(value: float | None, measure: str) -> str:
     if value is None:
         return "not known"
-    if "share" in measure or measure == "change":
+    if "share" in measure or measure.endswith("change"):
         return f"{value:.1%}"
-    return f"{value:,.0f}" if measure.startswith("windows") else f"{value:,.2f}"
+    return f"{value:,.0f}" if measure.startswith(("windows", "tenants")) else f"{value:,.2f}"
 
 
 def _sum(*parts: float | None) -> float | None:

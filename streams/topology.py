@@ -2,12 +2,16 @@
 
 meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emissions -> emissions.v1, site.live.v1
                        |                          |                 +-> billing -> demand.v1, demand.live.v1, ledger.v1
-                       +--> dead-letters.v1 <-----+--> corrections.v1
+                       |                          +--> corrections.v1, site.profile.v1
+                       +--> dead-letters.v1 <-----+
+weather.v1, production.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1, for the agents that ask for it
+                               +-> site.weather.v1, site.production.v1
 activities.v1 -> activities -> activity.v1, dead-letters.v1
 factors.v1, tariffs.v1 and registry.v1 -> ingest, which puts what is in force in front of a site's readings
 sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> emissions,
        demand.v1 -> demand, ledger.v1 -> ledger, corrections.v1 -> corrections, activity.v1 -> activities,
-       dead-letters.v1 -> dead_letters, accounting.v1 -> accounting
+       dead-letters.v1 -> dead_letters, accounting.v1 -> accounting, site.weather.v1 -> weather,
+       site.production.v1 -> production, site.profile.v1 -> site_profiles
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
 
@@ -27,11 +31,13 @@ from schemas.topics import (
     ENERGY,
     LEDGER,
     SITE_LIVE,
+    SITE_PROFILE,
     TELEMETRY,
 )
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
 from sinks.clickhouse.activities import ACTIVITIES_TABLE
 from sinks.clickhouse.bills import DEMAND_TABLE, LEDGER_TABLE
+from sinks.clickhouse.context import PRODUCTION_TABLE, PROFILES_TABLE, WEATHER_TABLE
 from sinks.clickhouse.corrections import CORRECTIONS_TABLE
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
 from sinks.clickhouse.rows import EMISSIONS_TABLE, READINGS_TABLE, WINDOWS_TABLE
@@ -51,6 +57,9 @@ STORED = (
     ACCOUNTING_TABLE,
     CORRECTIONS_TABLE,
     ACTIVITIES_TABLE,
+    WEATHER_TABLE,
+    PRODUCTION_TABLE,
+    PROFILES_TABLE,
 )
 
 
@@ -61,8 +70,9 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
         StageSpec(
             "metering",
             TELEMETRY,
-            (ENERGY, CORRECTIONS, DEAD_LETTERS),
+            (ENERGY, CORRECTIONS, DEAD_LETTERS, SITE_PROFILE),
             partial(Metering, settings.allowed_lateness_s, settings.revision_horizon_s),
+            context=True,
         ),
         StageSpec("emissions", ENERGY, (EMISSIONS, SITE_LIVE), partial(Emissions, reference)),
         StageSpec("billing", ENERGY, (DEMAND, DEMAND_LIVE, LEDGER), partial(Billing, reference, load_charges())),

@@ -15,11 +15,12 @@ from clickhouse_connect.driver.client import Client
 from kafka.errors import KafkaError as AdminError
 from prometheus_client import generate_latest
 
-from schemas.topics import ACCOUNTING, ACTIVITIES, BY_NAME, METER_READINGS, REGISTRY, TELEMETRY, Topic
+from schemas.topics import ACCOUNTING, ACTIVITIES, BY_NAME, REGISTRY, TELEMETRY, Topic
 from sinks.clickhouse.checkpoints import load_latest, save
 from sinks.clickhouse.client import connect, read_dsn
 from sinks.clickhouse.errors import SinkUnavailable
 from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.peers import set_rules
 from sinks.clickhouse.retention import keep as keep_for
 from sinks.clickhouse.summing import SUMS_EVERY_S
 from sinks.clickhouse.writer import TableWriter
@@ -34,6 +35,7 @@ from streams.health.progress import Check, Progress
 from streams.health.world import World
 from streams.history_thread import HistoryThread
 from streams.ingest.activities import Activities
+from streams.ingest.field import FIELD_TOPICS
 from streams.ingest.service import Ingest
 from streams.last_stop import StopReason, keep, reason_of, tell
 from streams.local_state import LocalState
@@ -94,7 +96,7 @@ class Worker:
     _reference: ReferenceView | None = None
     _following_reference: asyncio.Task[None] | None = None
     _beating: asyncio.Task[None] | None = None
-    _ingest: Ingest | None = None
+    _ingests: tuple[Ingest, ...] = ()
     _activities: Activities | None = None
     _storing: Storing | None = None
     _archiving: Storing | None = None
@@ -229,9 +231,13 @@ class Worker:
             await self._archiving.start()
         observer.archiving = self._archiving
         in_force = InForce(self._registry, self._reference)
-        self._ingest = Ingest(self.settings, in_force, f"{group}-ingest", self.kafka_url, self._fail)
-        await self._ingest.start()
-        observer.ingest = self._ingest
+        self._ingests = tuple(
+            Ingest(self.settings, in_force, f"{group}-{one.group}", self.kafka_url, self._fail, field=one)
+            for one in FIELD_TOPICS
+        )
+        for ingest in self._ingests:
+            await ingest.start()
+        observer.ingests = self._ingests
         self._activities = Activities(self.settings, in_force, f"{group}-activities", self.kafka_url, self._fail)
         await self._activities.start()
         observer.started = True
@@ -255,6 +261,8 @@ class Worker:
             if read_dsn(dsn).path is not None:
                 for table in keep_for(client, self.settings.retention):
                     log.info("retention_set", extra={"table": table})
+                if set_rules(client, self.settings.peer_rules):
+                    log.info("peer_rules_set", extra={"min_tenants": self.settings.peer_min_tenants})
             return client
 
         return await self.thread.run(open_it)
@@ -325,14 +333,16 @@ class Worker:
 
     async def _drain(self) -> None:
         """Read every topic to its end, then keep the agents' state where the next log will find it."""
-        ingest, storing, client, activities = self._ingest, self._storing, self._client, self._activities
-        if ingest is None or storing is None or client is None or activities is None:
+        storing, client, activities = self._storing, self._client, self._activities
+        if not self._ingests or storing is None or client is None or activities is None:
             return
         started = time.monotonic()
         deadline = started + self.settings.drain_timeout_s
-        await self._until(ingest.reached, (METER_READINGS,), deadline)
         await self._until(activities.reached, (ACTIVITIES,), deadline)
-        await ingest.stop()  # and so the ticks, without which the ends stand still
+        # That of the readings last: without its ticks the ends stand still.
+        for ingest in reversed(self._ingests):
+            await self._until(ingest.reached, (ingest.field.topic,), deadline)
+            await ingest.stop()
         for stage in self._stages:
             await self._until(stage.reached, (stage.spec.source,), deadline)
             await stage.account_for_all()
@@ -362,7 +372,7 @@ class Worker:
 
     async def _shut_down(self) -> None:
         """Stop what was started, in the order of the flow."""
-        for service in (self._ingest, self._activities, self._app, self._storing, self._archiving):
+        for service in (*self._ingests, self._activities, self._app, self._storing, self._archiving):
             if service is not None and service.started:
                 await service.stop()
         for task in (self._following, self._following_reference, self._beating):

@@ -1,9 +1,10 @@
 """Metering: every meter's readings become the energy of its minutes.
 
-Reads    telemetry.v1   readings, site records and ticks of one partition
+Reads    telemetry.v1   readings, site records and ticks of one partition; weather and production
 Yields   energy.v1        closed windows and revised ones, the live state of meters that moved, and the site records and
-                          ticks passed on
+                          ticks passed on; weather and production likewise
          corrections.v1   what late readings revised, and registers that did not simply go on
+         site.profile.v1  what a site is compared by
 Rejects  late, register_decreased, unknown_meter
 State    per site: its record, the readings its open windows are made of, and those around pauses of closed windows
 """
@@ -13,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 import polars as pl
 
+from agents.metering.beside import passed_on, profile
 from agents.metering.closing import close
 from agents.metering.correcting import of_revision, of_turns
 from agents.metering.live import live
@@ -24,7 +26,7 @@ from agents.metering.revising import Revised, Undeclared, declared, fitting, rev
 from agents.metering.shelves import POINT
 from agents.metering.state import Head, SiteState
 from schemas.correction import CorrectionKind
-from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
+from schemas.flow import CONTEXT, NOTHING, Kind, Message, Outcome, Output, SiteRecord
 from schemas.rejection import Reason
 from schemas.topics import CORRECTIONS, ENERGY
 
@@ -63,10 +65,12 @@ class Metering:
         if message.kind is Kind.READINGS and message.rows is not None:
             return self._take(message.rows, message.arrived_at)
         if message.kind is Kind.SITE and message.record is not None:
-            return self._configure(message.record)
+            return self._configure(message.record, message.arrived_at)
         if message.kind is Kind.TICK:
             return self._tick(message.arrived_at)
-        raise ValueError(f"metering takes readings, site records and ticks, not {message.kind}")
+        if message.kind in CONTEXT:
+            return passed_on(message)
+        raise ValueError(f"metering takes readings, site records, ticks, weather and production, not {message.kind}")
 
     @property
     def nbytes(self) -> int:
@@ -163,7 +167,7 @@ class Metering:
             if len(state.fresh)
         )
 
-    def _configure(self, record: SiteRecord) -> Outcome:
+    def _configure(self, record: SiteRecord, arrived_at: int) -> Outcome:
         site = record.site
         held = self._heads.get(site.id)
         if held is not None and held.revision >= record.revision:
@@ -182,16 +186,16 @@ class Metering:
                 self._points.forget(move.before)
                 self._past.forget(move.before)
         self._changed.add(site.id)
-        passed_on = Output(ENERGY, Kind.SITE, record=record)
+        said = [Output(ENERGY, Kind.SITE, record=record), profile(record, arrived_at)]
         if before is None or not len(before.meters):
-            return Outcome([passed_on])
+            return Outcome(said)
         stays = np.searchsorted(move.kept_from, before.meters)
         now = before._replace(meters=move.kept_to[stays])
         revision = declared(now, self._past, self._points, self._known)
         if revision is None or revision.windows.is_empty():
-            return Outcome([passed_on])
-        said = of_revision(revision, self._known, CorrectionKind.METER_SWAP)
-        return Outcome([passed_on, Output(ENERGY, Kind.WINDOWS, revision.windows), Output(CORRECTIONS, rows=said)])
+            return Outcome(said)
+        corrections = of_revision(revision, self._known, CorrectionKind.METER_SWAP)
+        return Outcome([*said, Output(ENERGY, Kind.WINDOWS, revision.windows), Output(CORRECTIONS, rows=corrections)])
 
     def _before_swaps(self, site_id: str, held: Head, head: Head) -> Undeclared:
         """Return what the windows of meters were whose swaps a new record changes."""

@@ -111,6 +111,17 @@ def is_working_weekend(country: str, day: date) -> bool:
     return of_year.is_weekend(day) and of_year.is_working_day(day)
 
 
+def is_public_holiday(country: str, day: date) -> bool:
+    """Return whether a day is a public holiday, or a day off in its place.
+
+    Examples
+    --------
+    >>> is_public_holiday("CN", date(2026, 10, 7)), is_public_holiday("CN", date(2026, 10, 8))
+    (True, False)
+    """
+    return day in _holidays(country, day.year)
+
+
 def _is_worked(country: str, day: date) -> bool:
     return _holidays(country, day.year).is_working_day(day)
 

@@ -10,7 +10,18 @@ import polars as pl
 from clickhouse_connect.driver.client import Client
 
 from schemas.accounting import INGEST
-from schemas.topics import DEAD_LETTERS, DEMAND, EMISSIONS, ENERGY, METER_READINGS, TELEMETRY
+from schemas.topics import (
+    DEAD_LETTERS,
+    DEMAND,
+    EMISSIONS,
+    ENERGY,
+    METER_READINGS,
+    PRODUCTION,
+    SITE_PRODUCTION,
+    SITE_WEATHER,
+    TELEMETRY,
+    WEATHER,
+)
 from sinks.clickhouse.errors import unavailable_is_named
 
 # A row cannot have been stored before it arrived; clocks of broker and ClickHouse may differ by this much.
@@ -96,10 +107,11 @@ FROM {table}
 WHERE {{stored}}
 """
 _BY_RAW_PLACE = """
-SELECT log_id, raw_partition AS partition, raw_offset AS place, 1 AS rows, import_kwh AS kwh
-FROM readings
-WHERE {stored}
+SELECT log_id, raw_partition AS partition, raw_offset AS place, 1 AS rows, {kwh} AS kwh
+FROM {table}
+WHERE {{stored}}
 """
+_BESIDE = ((WEATHER, "weather", SITE_WEATHER), (PRODUCTION, "production", SITE_PRODUCTION))
 
 CHECKS = (
     Check(
@@ -108,7 +120,7 @@ CHECKS = (
         METER_READINGS.name,
         ("used",),
         "import_register_checksum",
-        _BY_RAW_PLACE,
+        _BY_RAW_PLACE.format(table="readings", kwh="import_kwh"),
         TELEMETRY.name,
     ),
     Check(
@@ -190,6 +202,30 @@ CHECKS = (
         _BY_ORIGIN.format(table="demand"),
         DEMAND.name,
         replaced=("demand", "ts"),
+    ),
+    *(
+        Check(
+            f"{table} stored",
+            INGEST,
+            raw.name,
+            ("used",),
+            None,
+            _BY_RAW_PLACE.format(table=table, kwh="0."),
+            stored_from.name,
+        )
+        for raw, table, stored_from in _BESIDE
+    ),
+    *(
+        Check(
+            f"dead letters of {table}",
+            INGEST,
+            raw.name,
+            ("refused",),
+            None,
+            _LETTERS.format(rows="1", stage=INGEST, topic=raw.name),
+            DEAD_LETTERS.name,
+        )
+        for raw, table, _ in _BESIDE
     ),
 )
 

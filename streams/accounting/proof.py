@@ -11,6 +11,7 @@ import polars as pl
 from clickhouse_connect.driver.client import Client
 
 from schemas.accounting import INGEST, Caused
+from schemas.topics import PRODUCTION, WEATHER
 from streams.accounting.chain import FIRST, LAST, chained
 from streams.accounting.checks import (
     ALWAYS,
@@ -27,6 +28,7 @@ from streams.accounting.checks import (
 EXACT = 1e-9  # relative
 
 _GROUP = ("log_id", "station", "topic", "partition")
+_BESIDE = (WEATHER.name, PRODUCTION.name)  # agents do not account for these
 _COUNTS = ("received", "used", "late", "refused", "flagged", "duplicates", "sent_rows", "sent_import_kwh")
 
 
@@ -145,7 +147,10 @@ def _behind(totals: pl.DataFrame) -> dict[tuple[str, str], int]:
     """Return what a station lacks of what the one before it passed on; what is between them has no segment yet."""
     rows: dict[tuple[str, str], int] = {}
     for log_id, station, used, received, sent in (
-        totals.group_by("log_id", "station").agg(pl.col("used", "received", "sent_rows").sum()).iter_rows()
+        totals.filter(~pl.col("topic").is_in(_BESIDE))
+        .group_by("log_id", "station")
+        .agg(pl.col("used", "received", "sent_rows").sum())
+        .iter_rows()
     ):
         rows[log_id, f"{station} passed on"] = used if station == INGEST else sent
         rows[log_id, f"{station} received"] = received

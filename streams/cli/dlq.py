@@ -281,6 +281,11 @@ def _told(done: Replayed, *, dry_run: bool) -> Iterable[str]:
         )
     if done.of_metering:
         yield f"{_letters(done.of_metering.total())}{_by_reason(done.of_metering)} refused: {_OF_METERING}; --force"
+    if done.of_other_topics:
+        yield (
+            f"{_letters(done.of_other_topics.total())}{_by_reason(done.of_other_topics)} left out: only readings can "
+            "be sent again; have weather and production sent anew by their source"
+        )
     if done.unsure:
         yield (
             f"{_letters(done.unsure)} refused: a replay broke off with them, and what it sent is no longer on the raw "

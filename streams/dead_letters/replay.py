@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import BrokerResponseError, MessageSizeTooLargeError
 
 from schemas.rejection import HEADER_REPLAYED_FROM
+from schemas.topics import METER_READINGS
 from streams.broker import partition_for
 from streams.dead_letters.letter import BEGUN, DONE, INGEST, Filters, Letter, Note, Place, headers_again
 from streams.dead_letters.topic import CLIENT_ID, DeadLetters, DeadLettersError, Journal
@@ -45,6 +46,8 @@ class Replayed:
         An earlier replay broke off with them, and what it sent has aged out of the raw topic.
     of_metering
         Not the original bytes, so not sent.
+    of_other_topics
+        Letters of weather or production, by topic: only readings are sent again.
     too_large
         Refused by the broker for their size.
     """
@@ -54,6 +57,7 @@ class Replayed:
     busy: int = 0
     unsure: int = 0
     of_metering: Counter[str] = field(default_factory=Counter)
+    of_other_topics: Counter[str] = field(default_factory=Counter)
     too_large: list[Place] = field(default_factory=list)
 
 
@@ -168,7 +172,9 @@ class Replay:
             yield batch
 
     def _may_be_sent(self, letter: Letter) -> bool:
-        if self._journal.is_done(letter.place):
+        if letter.stage == INGEST and letter.source_topic != METER_READINGS.name:
+            self._done.of_other_topics[letter.source_topic] += 1
+        elif self._journal.is_done(letter.place):
             self._done.before += 1
         elif letter.place in self._busy:
             self._done.busy += 1

@@ -21,7 +21,7 @@ from itertools import islice
 
 import polars as pl
 
-from schemas.flow import HEADER_ORIGIN, NOTHING, Agent, Kind, Message, Origins, Outcome
+from schemas.flow import CONTEXT, HEADER_ORIGIN, NOTHING, Agent, Kind, Message, Origins, Outcome
 from streams.accounting.segment import ENERGY, Tally
 from streams.frame.codec import decode, parse_place
 
@@ -61,6 +61,8 @@ class Lane:
         What was counted since.
     arrived_at
         Arrival of the last message. [ms UTC]
+    context
+        Whether the agent is given weather and production.
     """
 
     agent: Agent
@@ -72,6 +74,7 @@ class Lane:
     accounted: int = 0
     tally: Tally = field(default_factory=Tally)
     arrived_at: int = 0
+    context: bool = False
     restart_offset: int = 0  # where a successor would begin: all before it is in snapshots
     _last_closing: bytes = b""
     _behind: dict[str, int] = field(default_factory=dict)  # changed site -> offset its snapshot is complete up to
@@ -83,7 +86,13 @@ class Lane:
 
     @classmethod
     def restored(
-        cls, agent: Agent, partition: int, snapshots: Mapping[str, bytes], inherited: Mapping[str, bytes]
+        cls,
+        agent: Agent,
+        partition: int,
+        snapshots: Mapping[str, bytes],
+        inherited: Mapping[str, bytes],
+        *,
+        context: bool = False,
     ) -> "Lane":
         """Take up where the snapshots of this log end.
 
@@ -97,14 +106,16 @@ class Lane:
             What checkpoints wrote for this partition: stamped site snapshots and the partition's own entry.
         inherited
             Unstamped site snapshots of an earlier log, used where this log has none yet.
+        context
+            Whether the agent is given weather and production.
         """
-        lane = cls(agent, partition)
+        lane = cls(agent, partition, context=context)
         meta = snapshots.get(lane.meta_key)
         if meta is not None:
             found = json.loads(meta)
             lane.next_offset = found["next"]
             lane.accounted = found.get("accounted", lane.next_offset)
-            lane.origins = Origins({int(p): (at[0], at[1]) for p, at in found["origins"].items()})
+            lane.origins = Origins({_source(p): (at[0], at[1]) for p, at in found["origins"].items()})
         sites = {key: packed for key, packed in snapshots.items() if not key.startswith(META)}
         lane.stamps = {key: _STAMP.unpack_from(packed)[0] for key, packed in sites.items()}
         states = {**inherited, **{key: packed[_STAMP.size :] for key, packed in sites.items()}}
@@ -158,8 +169,11 @@ class Lane:
         if place is not None and not self.origins.is_new(*parse_place(place)):
             self.tally.take(offset, rows, 0)
             return message, NOTHING
-        if message.kind is Kind.READINGS and message.rows is not None:
-            message = Message(message.kind, message.arrived_at, self._unseen(message.rows))
+        if message.kind in CONTEXT and not self.context:
+            return message, NOTHING
+        raw = message.kind is Kind.READINGS or (message.kind in CONTEXT and place is None)
+        if raw and message.rows is not None:
+            message = Message(message.kind, message.arrived_at, self._unseen(message.kind, message.rows))
         # Counted before sites are left out: that a snapshot has them already does not unmake them.
         self.tally.take(offset, rows, _rows_of(message))
         message = self._without_sites_ahead(offset, message)
@@ -197,18 +211,19 @@ class Lane:
         yield self.meta_key, self._last_closing
 
     def _closing(self) -> bytes:
-        origins = dict(sorted(self.origins.highest.items()))
+        origins = dict(sorted(self.origins.highest.items(), key=_in_order))
         return json.dumps({"next": self.next_offset, "origins": origins, "accounted": self.accounted}).encode()
 
-    def _unseen(self, rows: pl.DataFrame) -> pl.DataFrame | None:
-        """Drop readings whose raw message was applied before (ingest sends some twice after a kill)."""
+    def _unseen(self, kind: Kind, rows: pl.DataFrame) -> pl.DataFrame | None:
+        """Drop rows whose raw message was applied before (ingest sends some twice after a kill)."""
         highest = rows.group_by("raw_partition").agg(pl.col("raw_offset").max(), low=pl.col("raw_offset").min())
         keep = pl.lit(True)
         for partition, top, low in highest.select("raw_partition", "raw_offset", "low").iter_rows():
-            seen = self.origins.highest.get(partition, (-1, 0))[0]
+            source = partition if kind is Kind.READINGS else f"{kind.value}/{partition}"
+            seen = self.origins.highest.get(source, (-1, 0))[0]
             if low <= seen:
                 keep &= (pl.col("raw_partition") != partition) | (pl.col("raw_offset") > seen)
-            self.origins.highest[partition] = (max(top, seen), 0)
+            self.origins.highest[source] = (max(top, seen), 0)
         fresh = rows.filter(keep)
         return None if fresh.is_empty() else fresh
 
@@ -232,6 +247,15 @@ class Lane:
     def unstamped(packed: bytes) -> bytes:
         """Return the agent's part of a site snapshot."""
         return packed[_STAMP.size :]
+
+
+def _source(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _in_order(origin: tuple[int | str, tuple[int, int]]) -> tuple[bool, int, str]:
+    source = origin[0]
+    return (True, 0, source) if isinstance(source, str) else (False, source, "")
 
 
 def _rows_of(message: Message) -> int:

@@ -29,13 +29,18 @@ LETTER_ROWS = 2_000  # keeps a letter well below a broker's limit for one messag
 EXPECTED: dict[Reason, str] = {
     Reason.UNDECODABLE: "expected a JSON object, NDJSON lines of objects, or an Arrow IPC stream",
     Reason.MISSING_FIELD: "expected site_id (or the message key), meter_id, ts and one of import_kwh, export_kwh, "
-    "power_kw",
-    Reason.WRONG_TYPE: "expected text for site_id and meter_id, whole milliseconds for ts, numbers for the measures",
+    "power_kw; of weather one of outdoor_c, rh, solar_w_m2; of production interval_s and units_made",
+    Reason.WRONG_TYPE: "expected text for ids and names, whole milliseconds for ts, whole seconds for interval_s, "
+    "numbers for the measures",
     Reason.NOT_FINITE: "expected finite numbers",
     Reason.UNKNOWN_METER: "expected a meter of this site in the registry",
     Reason.FUTURE_TIMESTAMP: "expected ts not later than arrival plus the allowance (future_allowance_s)",
     Reason.TOO_OLD: "expected ts not older than arrival minus the allowance (too_old_s)",
     Reason.LATE: "expected before its window closed (allowed_lateness_s)",
+    Reason.OUT_OF_RANGE: "expected weather that can be, and units_made of 0 or more in an interval_s of 1 to 90000",
+    Reason.UNKNOWN_SITE: "expected a site of the registry",
+    Reason.UNKNOWN_LINE: "expected line_id to be an equipment of this site in the registry",
+    Reason.UNKNOWN_SHIFT: "expected shift to be the name of a shift of this site in the registry",
     Reason.REGISTER_DECREASED: "expected a register that never goes back",
     Reason.UNKNOWN_SITE: "expected a site of the registry",
     Reason.NO_FACTOR: "expected a fuel of the reference data, in a unit it has a checked factor for",

@@ -51,6 +51,7 @@ class StageSpec:
     source: Topic
     yields: tuple[Topic, ...]
     agent: Callable[[], Agent]
+    context: bool = False  # whether the agent is given weather and production
 
 
 @dataclass(slots=True)
@@ -194,7 +195,7 @@ class Stage:
                 self._snapshots.setdefault(where, {})[name] = packed
         inherited = {site: packed for site, packed in self.inherited.items() if self._home(site) == partition}
         snapshots = self._snapshots.pop(partition, {})  # the agent has them now; twice would be much memory
-        lane = Lane.restored(self.spec.agent(), partition, snapshots, inherited)
+        lane = Lane.restored(self.spec.agent(), partition, snapshots, inherited, context=self.spec.context)
         if lane.meta_key not in snapshots:
             # Never checkpointed: begin with what the broker still has, which need not be offset 0.
             lane.begin_at(await self._earliest(partition))

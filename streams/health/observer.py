@@ -18,7 +18,7 @@ from streams.metrics import METRICS
 from streams.settings import Settings
 from streams.storing import Storing
 
-INGEST, HISTORY, ARCHIVE = "ingest", "history", "archive"
+HISTORY, ARCHIVE = "history", "archive"
 RECOVERY, START = "recovery", "start"
 RECOVERY_LIMIT_S = 120.0
 START_LIMIT_S = 300.0
@@ -53,7 +53,7 @@ class Observer:
     ) -> None:
         self.app: faust.App | None = None
         self.stages: Sequence[Stage] = ()
-        self.ingest: Ingest | None = None
+        self.ingests: Sequence[Ingest] = ()
         self.storing: Storing | None = None
         self.archiving: Storing | None = None
         self.started = False
@@ -115,8 +115,8 @@ class Observer:
             "archive": self._archive_takes(),
             "agents": Check(self.app is not None and not recovering, said),
             "ingest": Check(
-                self.ingest is not None and not self.ingest.waits_for_broker,
-                "it waits for the broker" if self.ingest is not None and self.ingest.waits_for_broker else "it runs",
+                bool(self.ingests) and not self._ingest_waits,
+                "it waits for the broker" if self._ingest_waits else "it runs",
             ),
         }
 
@@ -142,8 +142,8 @@ class Observer:
         return max(refused_s, self._world.history.away_s(now))
 
     def _excuses(self, now: float) -> None:
-        waits = self.ingest is not None and self.ingest.waits_for_broker
-        self._broker_excuse = self._world.broker.excuse(now) or ("ingest waits for the broker" if waits else "")
+        waits = "ingest waits for the broker" if self._ingest_waits else ""
+        self._broker_excuse = self._world.broker.excuse(now) or waits
         refused = self.storing is not None and not self.storing.available
         if not refused:
             self._store_away_since = None
@@ -151,6 +151,10 @@ class Observer:
             self._store_away_since = now
         told = "the history store takes nothing now" if refused else ""
         self._store_excuse = self._world.history.excuse(now) or told
+
+    @property
+    def _ingest_waits(self) -> bool:
+        return any(one.waits_for_broker for one in self.ingests)
 
     def _recovering(self) -> str:
         app = self.app
@@ -161,9 +165,7 @@ class Observer:
         return "the agents restore their state" if app.in_recovery else ""
 
     def _reaches(self) -> dict[str, Mapping[Place, Reach]]:
-        found: dict[str, Mapping[Place, Reach]] = {}
-        if self.ingest is not None:
-            found[INGEST] = self.ingest.reaches()
+        found: dict[str, Mapping[Place, Reach]] = {one.field.group: one.reaches() for one in self.ingests}
         if self.app is not None and self.app.started:
             found |= {stage.spec.name: stage.reaches() for stage in self.stages}
         if self.storing is not None:
@@ -173,10 +175,10 @@ class Observer:
         return found
 
     def _look_at_ingest(self, behind: Mapping[str, Mapping[str, Behind]], now: float) -> None:
-        if self.ingest is None:
-            return
-        waiting = _records(behind, INGEST) or self.ingest.ticks_due(int(self._wall() * 1000))
-        self._progress.saw(INGEST, Sighting(self.ingest.moved, waiting, self._broker_excuse), now)
+        for one in self.ingests:
+            name = one.field.group
+            waiting = _records(behind, name) or one.ticks_due(int(self._wall() * 1000))
+            self._progress.saw(name, Sighting(one.moved, waiting, self._broker_excuse), now)
 
     def _look_at_agents(
         self,

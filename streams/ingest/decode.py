@@ -37,13 +37,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Readings of a poll, with the message (index into the poll) and the place in it each came from."""
+    """Rows of a poll, with the message (index into the poll) and the place in it each came from."""
 
-    rows: pl.DataFrame  # FIELD columns, `message` (i64), `index` (i64)
+    rows: pl.DataFrame  # columns of the contract, `message` (i64), `index` (i64)
     refused: list[Refused]
 
 
-_PLACED = {**FIELD, "message": pl.Int64(), "index": pl.Int64()}
+Columns = Mapping[str, pl.DataType]  # what the field may send
 
 _ARROW_TYPES = {pl.String(): pa.large_string(), pl.Int64(): pa.int64(), pl.Float64(): pa.float64()}
 _ACCEPTED = {
@@ -53,13 +53,15 @@ _ACCEPTED = {
 }
 
 
-def decode(poll: Poll) -> Decoded:
+def decode(poll: Poll, columns: Columns = FIELD) -> Decoded:
     """Decode a poll.
 
     Parameters
     ----------
     poll
         Messages in any mixture of encodings.
+    columns
+        The contract of their topic.
 
     Returns
     -------
@@ -68,16 +70,16 @@ def decode(poll: Poll) -> Decoded:
     """
     refused: list[Refused] = []
     arrow = poll.arrow()
-    frames = list(_arrow([(number, poll.values[number]) for number in arrow], refused))
+    frames = list(_arrow([(number, poll.values[number]) for number in arrow], columns, refused))
     if not arrow:
-        whole = _lines_only(poll.values)
+        whole = _lines_only(poll.values, columns)
         if whole is not None:
             return Decoded(whole, refused)
     in_arrow = set(arrow)
     texts = [(number, value) for number, value in enumerate(poll.values) if number not in in_arrow]
-    frames.extend(_lines(texts, refused))
+    frames.extend(_lines(texts, columns, refused))
     if not frames:
-        return Decoded(pl.DataFrame(schema=_PLACED), refused)
+        return Decoded(pl.DataFrame(schema={**columns, "message": pl.Int64, "index": pl.Int64}), refused)
     rows = pl.concat(frames)
     # Each encoding is in order by itself.
     return Decoded(rows.sort("message", "index") if arrow and texts else rows, refused)
@@ -111,7 +113,7 @@ def _lines_of(value: bytes) -> tuple[bytes, ...]:
     return tuple(value.split(b"\n")) if several else (value,)
 
 
-def _arrow(messages: list[tuple[int, bytes]], refused: list[Refused]) -> Iterator[pl.DataFrame]:
+def _arrow(messages: list[tuple[int, bytes]], columns: Columns, refused: list[Refused]) -> Iterator[pl.DataFrame]:
     """Read Arrow messages; as many at once as have the same columns one after another."""
     values = dict(messages)
     alike: list[tuple[int, pa.Table]] = []
@@ -122,25 +124,25 @@ def _arrow(messages: list[tuple[int, bytes]], refused: list[Refused]) -> Iterato
             refused.append(Refused(number, 0, value, ARROW_TYPE, Reason.UNDECODABLE))
             continue
         if alike and not alike[0][1].schema.equals(table.schema):
-            yield from _alike(alike, values, refused)
+            yield from _alike(alike, values, columns, refused)
             alike = []
         alike.append((number, table))
     if alike:
-        yield from _alike(alike, values, refused)
+        yield from _alike(alike, values, columns, refused)
 
 
 def _alike(
-    alike: list[tuple[int, pa.Table]], values: Mapping[int, bytes], refused: list[Refused]
+    alike: list[tuple[int, pa.Table]], values: Mapping[int, bytes], columns: Columns, refused: list[Refused]
 ) -> Iterator[pl.DataFrame]:
     """Turn tables of one schema into rows; one by one where that fails, so that each is judged by itself."""
     try:
         table = alike[0][1] if len(alike) == 1 else pa.concat_tables([table for _, table in alike])
-        columns = {name: _as_field(table, name, wanted) for name, wanted in FIELD.items()}
-        frame = pl.DataFrame(pl.from_arrow(pa.table(columns)), schema=FIELD)
+        found = {name: _as_field(table, name, wanted) for name, wanted in columns.items()}
+        frame = pl.DataFrame(pl.from_arrow(pa.table(found)), schema=columns)
     except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError, TypeError, MemoryError):
         if len(alike) > 1:
             for one in alike:
-                yield from _alike([one], values, refused)
+                yield from _alike([one], values, columns, refused)
         else:
             number = alike[0][0]
             refused.append(Refused(number, 0, values[number], ARROW_TYPE, Reason.WRONG_TYPE))
@@ -185,26 +187,26 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(parts, wanted)
 
 
-def _lines_only(values: Sequence[bytes]) -> pl.DataFrame | None:
+def _lines_only(values: Sequence[bytes], columns: Columns) -> pl.DataFrame | None:
     """Read messages of one line each, the usual case, all at once; None where they are anything else."""
     if any(map(bytes.isspace, values)) or not all(values):
         return None
     text = b"\n".join(values)
     if text.count(b"\n") != len(values) - 1:
         return None
-    frame = _read(text)
+    frame = _read(text, columns)
     if frame is None or frame.height != len(values):
         return None
     return frame.with_columns(message=pl.int_range(len(values), dtype=pl.Int64), index=pl.lit(0, pl.Int64))
 
 
-def _lines(texts: list[tuple[int, bytes]], refused: list[Refused]) -> Iterator[pl.DataFrame]:
+def _lines(texts: list[tuple[int, bytes]], columns: Columns, refused: list[Refused]) -> Iterator[pl.DataFrame]:
     """Read the lines of messages; halve where that fails, down to the one that is bad."""
     if not texts:
         return
     stripped = [text.strip() for _, text in texts]
     counts = [text.count(b"\n") + 1 for text in stripped]
-    frame = _read(b"\n".join(stripped)) if b"" not in stripped else None
+    frame = _read(b"\n".join(stripped), columns) if b"" not in stripped else None
     if frame is not None and frame.height == sum(counts):
         owners = pl.Series([number for number, _ in texts], dtype=pl.Int64)
         sizes = pl.Series(counts, dtype=pl.Int64)
@@ -215,22 +217,22 @@ def _lines(texts: list[tuple[int, bytes]], refused: list[Refused]) -> Iterator[p
         for place in reversed(broken):
             number, text = texts.pop(place)
             refused.append(Refused(number, 0, text, JSON_TYPE, Reason.UNDECODABLE))
-        yield from _lines(texts, refused)
+        yield from _lines(texts, columns, refused)
     elif len(texts) > 1:
         middle = len(texts) // 2
-        yield from _lines(texts[:middle], refused)
-        yield from _lines(texts[middle:], refused)
+        yield from _lines(texts[:middle], columns, refused)
+        yield from _lines(texts[middle:], columns, refused)
     else:
-        yield from _line_by_line(*texts[0], refused)
+        yield from _line_by_line(*texts[0], columns, refused)
 
 
-def _line_by_line(number: int, text: bytes, refused: list[Refused]) -> Iterator[pl.DataFrame]:
+def _line_by_line(number: int, text: bytes, columns: Columns, refused: list[Refused]) -> Iterator[pl.DataFrame]:
     lines = _lines_of(text)
     for index, line in enumerate(lines):
         if len(lines) > 1 and not line.strip():
             continue
         # A line end within JSON can only be white space.
-        frame = _read(line.strip().replace(b"\n", b" "))
+        frame = _read(line.strip().replace(b"\n", b" "), columns)
         if frame is not None and frame.height == 1:
             yield _placed(frame, pl.Series([number]), pl.Series([index]))
         else:
@@ -263,10 +265,10 @@ def _parsed(text: bytes) -> object:
         return None
 
 
-def _read(lines: bytes) -> pl.DataFrame | None:
+def _read(lines: bytes, columns: Columns) -> pl.DataFrame | None:
     try:
         # The first bytes must not be the sender's: the reader would take some for a compressed file, and unpack it.
-        return pl.read_ndjson(io.BytesIO(b"\n" + lines), schema=FIELD)
+        return pl.read_ndjson(io.BytesIO(b"\n" + lines), schema=columns)
     except (pl.exceptions.PolarsError, OSError):
         return None
 

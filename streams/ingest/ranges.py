@@ -45,7 +45,8 @@ def runs_of(decoded: Decoded, validated: Validated) -> Iterator[Run]:
     borders = pl.Series([*begins, places.height], dtype=pl.Int64)
     # Both are in the order of the poll, so the rows of a run lie between two places.
     used = validated.accepted["message"].search_sorted(borders, side="left").to_list()
-    registers = validated.accepted["import_kwh"]
+    accepted = validated.accepted
+    registers = accepted["import_kwh"] if "import_kwh" in accepted.columns else pl.zeros(accepted.height, eager=True)
     undecoded = pl.Series([one.message for one in decoded.refused], dtype=pl.Int64)
     refused = pl.concat([undecoded, validated.refused["message"]]).sort()
     refusals = refused.search_sorted(borders, side="left").to_list()
@@ -66,7 +67,7 @@ def runs_of(decoded: Decoded, validated: Validated) -> Iterator[Run]:
 
 @dataclass(slots=True)
 class Ranges:
-    """The ranges of every partition that are not committed.
+    """The ranges of every partition of a topic that are not committed.
 
     Examples
     --------
@@ -80,6 +81,7 @@ class Ranges:
     []
     """
 
+    topic: str = METER_READINGS.name
     generation: int = 0  # grows whenever what was read may be read again
     _next: dict[int, int] = field(default_factory=dict)  # where the next range begins
     _polled: dict[int, int] = field(default_factory=dict)  # what the next poll should bring
@@ -122,7 +124,7 @@ class Ranges:
             if place is None or not joins or self._open[place].arrived_at // MINUTE_MS != run.arrived_at // MINUTE_MS:
                 self._last[run.partition] = place = len(self._open)
                 tally = Tally(import_register_checksum=0.0)
-                self._open.append(_segment(run, begins, tally))
+                self._open.append(self._segment(run, begins, tally))
             before = self._open[place]
             tally = before.tally
             tally.messages += run.messages
@@ -133,7 +135,7 @@ class Ranges:
                 tally.rows_until = run.last_offset
             for (topic, partition), offset in caused.items():
                 tally.caused.reach(topic, partition, offset)
-            self._open[place] = _segment(run, before.first_offset, tally)
+            self._open[place] = self._segment(run, before.first_offset, tally)
             self._next[run.partition] = run.last_offset + 1
 
     def take(self) -> list[Segment]:
@@ -149,6 +151,5 @@ class Ranges:
         for memory in (self._next, self._polled, self._log_start, self._last):
             memory.clear()
 
-
-def _segment(run: Run, first_offset: int, tally: Tally) -> Segment:
-    return Segment(INGEST, METER_READINGS.name, run.partition, first_offset, run.last_offset, run.arrived_at, tally)
+    def _segment(self, run: Run, first_offset: int, tally: Tally) -> Segment:
+        return Segment(INGEST, self.topic, run.partition, first_offset, run.last_offset, run.arrived_at, tally)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import polars as pl
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -25,9 +25,8 @@ from aiokafka.errors import (
 from mode import Service
 
 from schemas.flow import Kind
-from schemas.reading import TELEMETRY_ROWS
 from schemas.rejection import Reason
-from schemas.topics import DEAD_LETTERS, METER_READINGS, TELEMETRY
+from schemas.topics import DEAD_LETTERS, TELEMETRY
 from streams.accounting.segment import note
 from streams.frame.codec import (
     Envelope,
@@ -42,11 +41,14 @@ from streams.health.behind import Place, Reach
 from streams.ingest.batches import fetched, flat
 from streams.ingest.cut import cut
 from streams.ingest.decode import Decoded, decode, original_row
+from streams.ingest.field import READINGS, FieldTopic
 from streams.ingest.limit import RejectionLimit
 from streams.ingest.poll import Poll, RawMessage
+from streams.ingest.progress import Forget, Progress
 from streams.ingest.ranges import Ranges, runs_of
+from streams.ingest.records import records_of
 from streams.ingest.sender import OrderedSender
-from streams.ingest.validate import Bounds, Validated, known_meters, validate
+from streams.ingest.validate import Bounds, Validated
 from streams.leaving import leave
 from streams.metrics import METRICS
 from streams.reference_topic import InForce
@@ -60,15 +62,6 @@ _POLL_RECORDS = 100_000  # then what was read is worked on; a fetch that was beg
 _LINGER_S = 0.05
 _RETRY_S = 1.0
 _COMMIT_S = 3.0  # what is read again after a kill is dropped downstream, so commits need not be many
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What ticks need to know of one partition."""
-
-    arrived_at: int = 0  # of the newest message passed on
-    ticked_at: int = 0
-    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +88,8 @@ class Ingest(Service):
         The broker.
     on_bug
         Called with an error that must stop the worker.
+    field
+        What is read, and how it is judged.
     """
 
     def __init__(
@@ -104,21 +99,24 @@ class Ingest(Service):
         group: str,
         kafka_url: str,
         on_bug: Callable[[BaseException], Awaitable[None]],
+        *,
+        field: FieldTopic = READINGS,
     ) -> None:
         super().__init__()
+        self.field = field
         self._on_bug = on_bug
         self._settings = settings
         self._registry = registry
-        self._topic = settings.topic_prefix + METER_READINGS.name
+        self._topic = settings.topic_prefix + field.topic.name
         self._bounds = Bounds(settings.future_allowance_s * 1000, settings.too_old_s * 1000)
         self._limit = RejectionLimit(settings.rejection_limit_share, settings.rejection_limit_count)
-        self._meters = known_meters((), settings.partitions)
-        self._meters_version = -1
+        self._known = field.known((), settings.partitions)
+        self._known_version = -1
         self._announced: dict[tuple[int, str], int] = {}
-        self._progress: dict[int, _Progress] = {}
+        self._progress: dict[int, Progress] = {}
         self._passed_on: dict[TopicPartition, int] = {}
         self.moved = 0  # messages passed on and ticks sent
-        self._ranges = Ranges()
+        self._ranges = Ranges(field.topic.name)
         self._settling = asyncio.Lock()
         self._settled_at = time.monotonic()
         self.waits_for_broker = False
@@ -126,8 +124,8 @@ class Ingest(Service):
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=servers,
             group_id=group,
-            group_instance_id=settings.member_of("ingest"),
-            client_id="wattloop-ingest",
+            group_instance_id=settings.member_of(field.group),
+            client_id=f"wattloop-{field.group}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=int(settings.session_timeout_s * 1000),
@@ -143,7 +141,7 @@ class Ingest(Service):
         self._subscribe()
 
     def _subscribe(self) -> None:
-        listener = _Forget(self._progress, self._announced, self._ranges, self._settle_before_leaving)
+        listener = Forget(self._progress, self._announced, self._ranges, self._settle_before_leaving)
         self._consumer.subscribe([self._topic], listener=listener)
 
     async def on_stop(self) -> None:
@@ -193,12 +191,14 @@ class Ingest(Service):
 
     def reaches(self) -> dict[Place, Reach]:
         """Return how far it is on its partitions."""
-        known = {place: self._progress.get(place.partition, _Progress()) for place in self._consumer.assignment()}
+        known = {place: self._progress.get(place.partition, Progress()) for place in self._consumer.assignment()}
         return {p: Reach(at.position, self._consumer.highwater(p), at.arrived_at or None) for p, at in known.items()}
 
     def ticks_due(self, now_ms: int) -> int:
         """Return how many partitions wait for a tick: each gets one a second, whatever else happens. [now in ms UTC]"""
-        ticked = (self._progress.get(one.partition, _Progress()).ticked_at for one in self._consumer.assignment())
+        if not self.field.is_the_clock:
+            return 0
+        ticked = (self._progress.get(one.partition, Progress()).ticked_at for one in self._consumer.assignment())
         return sum(now_ms - at > _TICK_OVERDUE_MS for at in ticked)
 
     async def _poll(self, generation: int) -> tuple[Poll, dict[TopicPartition, int]]:
@@ -230,12 +230,12 @@ class Ingest(Service):
             self._ranges.log_begins(place.partition, (await self._consumer.beginning_offsets([place]))[place])
 
     async def _pass_on(self, messages: Poll, generation: int) -> None:
-        METRICS.ingest_messages_total.labels(METER_READINGS.name).inc(len(messages))
-        if self._meters_version != self._registry.version:
-            self._meters_version = self._registry.version
-            self._meters = known_meters(self._registry.sites.values(), self._settings.partitions)
-        decoded = decode(messages)
-        validated = validate(decoded, messages, self._meters, self._bounds)
+        METRICS.ingest_messages_total.labels(self.field.topic.name).inc(len(messages))
+        if self._known_version != self._registry.version:
+            self._known_version = self._registry.version
+            self._known = self.field.known(self._registry.sites.values(), self._settings.partitions)
+        decoded = decode(messages, self.field.sends)
+        validated = self.field.validate(decoded, messages, self._known, self._bounds)
         self._judge(decoded, validated)
         letters = [
             self._letter(messages[one.message], one.index, one.value, one.content_type, one.reason)
@@ -251,9 +251,10 @@ class Ingest(Service):
         if self._ranges.generation == generation:
             self._ranges.add(list(runs_of(decoded, validated)), caused)
         for partition, newest in messages.newest_arrivals.items():
-            progress = self._progress.setdefault(partition, _Progress())
+            progress = self._progress.setdefault(partition, Progress())
             progress.arrived_at = max(progress.arrived_at, newest)
-        METRICS.ingest_readings_total.inc(validated.accepted.height)
+        if self.field.is_the_clock:
+            METRICS.ingest_readings_total.inc(validated.accepted.height)
         for letter in letters:
             METRICS.ingest_rejections_total.labels(letter.reason.value).inc()
 
@@ -266,17 +267,17 @@ class Ingest(Service):
         self._limit.take(arrivals.gather(validated.accepted["message"]), arrivals.gather(refused), reasons)
 
     def _batches(self, rows: pl.DataFrame, arrived_at: int) -> Iterator[tuple[int, Envelope]]:
-        """Yield each partition's batches, new site records in front of them."""
+        """Yield each partition's batches, new site records in front of them, and the records beside them."""
         for (partition,), mine in rows.partition_by("partition", as_dict=True, maintain_order=True).items():
             where = int(partition)
             for site in self._unannounced(where, mine):
                 yield where, self._announcement(where, site, arrived_at)
             for chunk in cut(mine):
-                value = batch_value(chunk.select(*TELEMETRY_ROWS))
-                yield (
-                    where,
-                    Envelope(TELEMETRY.name, None, value, arrived_at, control_headers(Kind.READINGS, arrived_at)),
-                )
+                value = batch_value(chunk.select(*self.field.rows))
+                headers = control_headers(self.field.kind, arrived_at)
+                yield where, Envelope(TELEMETRY.name, None, value, arrived_at, headers)
+            for one in records_of(mine, self.field, arrived_at):
+                yield where, one
 
     def _unannounced(self, partition: int, rows: pl.DataFrame) -> list[str]:
         """Return the sites whose current record this process has not yet sent in front of their readings."""
@@ -290,7 +291,7 @@ class Ingest(Service):
         return Envelope(TELEMETRY.name, site.encode(), record_value(record), arrived_at, headers)
 
     def _letter(self, message: RawMessage, index: int, value: bytes, content_type: str, reason: Reason) -> _Letter:
-        origin = Origin(METER_READINGS.name, message.partition, message.offset)
+        origin = Origin(self.field.topic.name, message.partition, message.offset)
         headers: Headers = headers_of(
             reason, "ingest", origin, index=index, arrived_at=message.timestamp_ms, content_type=content_type
         )
@@ -346,16 +347,16 @@ class Ingest(Service):
         """
         ticks: list[tuple[int, Envelope]] = []
         for place in self._consumer.assignment():
-            progress = self._progress.setdefault(place.partition, _Progress())
+            progress = self._progress.setdefault(place.partition, Progress())
             arrived_at = await self._arrival(place, progress)
-            if arrived_at >= progress.ticked_at + TICK_MS:
+            if self.field.is_the_clock and arrived_at >= progress.ticked_at + TICK_MS:
                 progress.ticked_at = arrived_at
                 headers = control_headers(Kind.TICK, arrived_at)
                 ticks.append((place.partition, Envelope(TELEMETRY.name, None, b"", arrived_at, headers)))
         await self._sender.send(ticks)
         self.moved += len(ticks)
 
-    async def _arrival(self, place: TopicPartition, progress: _Progress) -> int:
+    async def _arrival(self, place: TopicPartition, progress: Progress) -> int:
         end, polled_at = self._consumer.highwater(place), self._consumer.last_poll_timestamp(place)
         if end is None or polled_at is None:
             return progress.arrived_at
@@ -363,31 +364,3 @@ class Ingest(Service):
         if progress.position >= end:
             return max(progress.arrived_at, min(int(time.time() * 1000), int(polled_at)))
         return progress.arrived_at
-
-
-class _Forget(ConsumerRebalanceListener):
-    """Forget what belongs to partitions that may have had another owner in between."""
-
-    def __init__(
-        self,
-        progress: dict[int, _Progress],
-        announced: dict[tuple[int, str], int],
-        ranges: Ranges,
-        settle: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._progress = progress
-        self._announced = announced
-        self._ranges = ranges
-        self._settle = settle
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Commit what was passed on; nothing else is kept for them."""
-        if revoked:  # at the first join there are none
-            await self._settle()
-            self._ranges.forget()
-
-    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Start anew: another worker may have sent other records since."""
-        self._progress.clear()
-        self._announced.clear()
-        METRICS.rebalances_total.labels("ingest").inc()

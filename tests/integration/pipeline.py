@@ -29,11 +29,12 @@ START_S = 180.0  # on a machine that is busy with other things
 
 @dataclass(frozen=True)
 class Raw:
-    """One message for meter.readings.v1."""
+    """One message of the field."""
 
     key: str
     value: bytes
     content_type: str = "application/json"
+    topic: str = METER_READINGS.name
 
 
 def free_port() -> int:
@@ -180,7 +181,7 @@ class Pipeline:
         try:
             sent = [
                 await producer.send(
-                    self.prefix + METER_READINGS.name,
+                    self.prefix + one.topic,
                     key=one.key.encode(),
                     value=one.value,
                     partition=partition_for(one.key, PARTITIONS),

@@ -335,7 +335,7 @@ def test_an_older_record_of_a_site_changes_nothing():
     agent = Metering(LATENESS_S)
     outcomes = fed(agent, [site_at(a_site(), 5), site_at(a_site("mill", a_meter(multiplier=9.0)), 4)])
 
-    assert [len(outcome.outputs) for outcome in outcomes] == [1, 0]
+    assert [len(outcome.outputs) for outcome in outcomes] == [2, 0]  # the record and the profile
     assert kwh_by_minute(fed(agent, taken({0: 1.0, 60: 2.0}))) == {0: 1.0}
 
 

@@ -1,0 +1,1 @@
+"""Comparing: a site beside its own past, as if the weather and the production had been the same."""

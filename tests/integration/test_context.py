@@ -1,0 +1,102 @@
+"""Weather and production from the field to the history: every good row once, every bad one a dead letter."""
+
+import json
+import time
+
+import pytest
+from pipeline import Pipeline, Raw, as_json, wait_for
+
+from schemas.rejection import Reason
+from schemas.topics import (
+    DEAD_LETTERS,
+    METER_READINGS,
+    PRODUCTION,
+    SITE_PRODUCTION,
+    SITE_PROFILE,
+    SITE_WEATHER,
+    WEATHER,
+)
+from streams.demo import DEMO_REGISTRY
+from streams.demo.recorded import month_readings
+
+pytestmark = pytest.mark.integration
+
+HOUR_MS = 3_600_000
+SITES = ("zj-steel", "gd-panels", "js-textiles")
+
+
+def some_weather(begin: int, hours: int) -> list[Raw]:
+    """Weather of every site, an hour each; every tenth message holds the lines of two hours."""
+    found = []
+    for hour in range(0, hours, 2):
+        for site in SITES:
+            rows = [
+                {"site_id": site, "ts": begin + (hour + step) * HOUR_MS, "outdoor_c": 20.0 + step, "rh": 60.0}
+                for step in range(2)
+            ]
+            lines = [json.dumps(row).encode() for row in rows]
+            together = hour % 20 == 0
+            found += [Raw(site, one, topic=WEATHER.name) for one in ([b"\n".join(lines)] if together else lines)]
+    return found
+
+
+def some_production(begin: int, hours: int) -> list[Raw]:
+    return [
+        Raw(
+            site,
+            json.dumps({"ts": begin + hour * HOUR_MS, "interval_s": 3600, "units_made": 2.5}).encode(),
+            topic=PRODUCTION.name,
+        )
+        for hour in range(hours)
+        for site in SITES
+    ]
+
+
+def unread(pipeline: Pipeline, *topics: str) -> int:
+    """How much of these topics has been read by nobody; what nothing was committed of counts."""
+    found = json.loads(pipeline.command("lag", "--json"))["topics"]
+    return sum(one["records"] for one in found if one["topic"].removeprefix(pipeline.prefix) in topics)
+
+
+def test_weather_and_production_are_stored_once_through_a_kill(pipeline: Pipeline) -> None:
+    pipeline.command("registry", "apply", str(DEMO_REGISTRY))
+    begin = int(time.time() * 1000) // HOUR_MS * HOUR_MS - 400 * HOUR_MS
+    weather, production = some_weather(begin, 300), some_production(begin, 200)
+    bad = [
+        Raw("zj-steel", b"rain", topic=WEATHER.name),
+        Raw("zj-steel", json.dumps({"ts": begin, "outdoor_c": 300}).encode(), topic=WEATHER.name),
+        Raw("zj-steel", json.dumps({"ts": begin, "interval_s": 60}).encode(), topic=PRODUCTION.name),
+        Raw(
+            "zj-steel",
+            json.dumps({"ts": begin, "interval_s": 60, "units_made": 1, "line_id": "nobody"}).encode(),
+            topic=PRODUCTION.name,
+        ),
+    ]
+    readings = as_json(month_readings(2026, 7).head(300))
+    pipeline.start()
+    half = len(weather) // 2
+    pipeline.send([*weather[:half], *bad[:2], *production[:100], *readings[:150]])
+    wait_for(lambda: pipeline.metric("wattloop_ingest_messages_total", topic=WEATHER.name) > 0, 60)
+    pipeline.kill()
+    pipeline.send([*weather[half:], *bad[2:], *production[100:], *readings[150:]])
+    pipeline.start()
+    # What ingest has committed, the history can read.
+    wait_for(lambda: not unread(pipeline, METER_READINGS.name, WEATHER.name, PRODUCTION.name), 90, "ingest")
+    stored = (SITE_WEATHER.name, SITE_PRODUCTION.name, SITE_PROFILE.name, DEAD_LETTERS.name)
+    wait_for(lambda: not unread(pipeline, *stored), 90, "history")
+    for kind in ("weather", "production"):  # they get through to the end of the flow
+        wait_for(lambda kind=kind: pipeline.metric("wattloop_agent_events_total", agent="emissions", kind=kind) > 0, 60)
+    pipeline.stop()
+
+    counted = "SELECT site_id, count() AS stored, uniqExact(ts) AS hours FROM {} GROUP BY site_id ORDER BY site_id"
+    assert pipeline.query(counted.format("weather")).rows() == [(site, 300, 300) for site in sorted(SITES)]
+    assert pipeline.query(counted.format("production")).rows() == [(site, 200, 200) for site in sorted(SITES)]
+    letters = pipeline.query("SELECT source_topic, reason FROM v_dead_letters ORDER BY source_topic, reason")
+    assert letters.rows() == [
+        (PRODUCTION.name, Reason.MISSING_FIELD.value),
+        (PRODUCTION.name, Reason.UNKNOWN_LINE.value),
+        (WEATHER.name, Reason.OUT_OF_RANGE.value),
+        (WEATHER.name, Reason.UNDECODABLE.value),
+    ]
+    assert pipeline.query("SELECT count() AS sites FROM v_site_profiles")["sites"].item() == len(SITES)
+    assert pipeline.imbalances() == []
