@@ -21,6 +21,6 @@ _YOUNG_OBJECTS = 200_000
 def run_loop(main: Coroutine[object, object, int]) -> int:
     """Run a command to its end; return its exit code."""
     gc.freeze()  # modules and what was made of the reference data stay for ever
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
+    gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         return runner.run(main)
