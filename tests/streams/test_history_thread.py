@@ -27,11 +27,11 @@ def test_a_block_that_was_refused_is_not_kept_by_the_error_that_says_so() -> Non
     kept: list[weakref.ref[Block]] = []
 
     def insert(block: Block) -> None:
-        try:
-            raise OSError("connection refused")
-        except OSError as error:
-            kept.append(weakref.ref(block))
-            raise SinkUnavailable("ClickHouse is unavailable") from error
+        kept.append(weakref.ref(block))
+        refusal = SinkUnavailable(
+            "ClickHouse is unavailable"
+        )  # its traceback holds this frame, and this frame holds it
+        raise refusal from OSError("connection refused")
 
     def flush() -> None:
         block = Block()
