@@ -81,7 +81,6 @@ class _Process:
     """One of the processes."""
 
     number: int
-    admin_port: int
     running: asyncio.subprocess.Process
     leash: Leash
 
@@ -111,10 +110,10 @@ class Processes:
         within_s = self.settings.drain_timeout_s + SHUT_DOWN_S + _LONGER_S
         stopping = Stopping(within_s, self._stop.set, lambda: None)
         stopping.listen()
-        for number in range(self.count):
-            self._all.append(await self._start(number))
-        ports = [one.admin_port for one in self._all]
+        ports = [free_port() for _ in range(self.count)]
         asking = ThreadPoolExecutor(self.count, "asking")
+        code = 0
+        codes: Sequence[int] = ()
         admin = Admin(
             self.settings.admin_host,
             self.settings.admin_port,
@@ -124,6 +123,8 @@ class Processes:
         )
         try:
             admin.start()
+            for number, port in enumerate(ports):
+                self._all.append(await self._start(number, port))
             code = await self._watch()
         finally:
             stopping.begin()
@@ -132,8 +133,7 @@ class Processes:
             asking.shutdown(cancel_futures=True)
         return next((one for one in [code, *codes] if one != 0), 0)
 
-    async def _start(self, number: int) -> _Process:
-        port = free_port()
+    async def _start(self, number: int, port: int) -> _Process:
         environment = worker_environment(self.settings, settings_of(self.settings, number, port), self.environ)
         # Each would start a thread for every core, and they would wait for each other.
         environment.setdefault("POLARS_MAX_THREADS", str(max(1, (os.cpu_count() or 1) // self.count)))
@@ -148,8 +148,9 @@ class Processes:
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C comes here, and is passed on
         )
+        leash = await Leash.to(running.pid)
         log.info("process_started", extra={"process_number": number, "pid": running.pid, "admin_port": port})
-        return _Process(number, port, running, await Leash.to(running.pid))
+        return _Process(number, running, leash)
 
     async def _watch(self) -> int:
         """Wait for a signal or the end of a process; return its exit code."""
