@@ -364,6 +364,7 @@ def _told(done: Done, wanted: Wanted, *, as_json: bool) -> None:
             "readings_restored": written.readings,
             "windows": written.windows,
             "emissions": written.emissions,
+            "corrections": written.corrections,
             "sent": written.sent,
             "seconds": round(done.seconds, 3),
         }
@@ -371,6 +372,8 @@ def _told(done: Done, wanted: Wanted, *, as_json: bool) -> None:
         return
     click.echo(f"{wanted.period}: {done.read:,} readings in {done.seconds:.1f} s ({per_s:,.0f}/s)")
     click.echo(
-        f"written: {written.windows:,} windows, {written.emissions:,} site minutes; readings that were missing: "
-        f"{written.readings:,}" + (f"; sent to emissions.v1: {written.sent:,}" if written.sent else "")
+        f"written: {written.windows:,} windows, {written.emissions:,} site minutes, "
+        f"{written.corrections:,} corrections; "
+        f"readings that were missing: {written.readings:,}"
+        + (f"; sent to emissions.v1: {written.sent:,}" if written.sent else "")
     )

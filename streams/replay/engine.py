@@ -12,10 +12,11 @@ import polars as pl
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
+from schemas.correction import CORRECTION_RECORD
 from schemas.emission import EMISSION_RECORD
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.reading import TELEMETRY_ROWS
-from schemas.topics import EMISSIONS
+from schemas.topics import CORRECTIONS, EMISSIONS
 from schemas.window import WINDOW_ROWS
 from sinks.clickhouse.origins import MESSAGE
 from sinks.parquet.manifest import Part
@@ -69,6 +70,8 @@ class Produced:
         `WINDOW_ROWS`.
     emissions
         `EMISSION_RECORD`, for each reference.
+    corrections
+        `CORRECTION_RECORD`.
     """
 
     log_id: str
@@ -77,6 +80,7 @@ class Produced:
     readings: pl.DataFrame
     windows: pl.DataFrame
     emissions: tuple[pl.DataFrame, ...]
+    corrections: pl.DataFrame
 
 
 @dataclass(slots=True)
@@ -129,6 +133,7 @@ class Lane:
     _kept: list[dict[str, bytes]] = field(default_factory=list)
     _windows: list[pl.DataFrame] = field(default_factory=list)
     _records: list[list[pl.DataFrame]] = field(default_factory=list)
+    _corrections: list[pl.DataFrame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Begin without any state."""
@@ -218,7 +223,8 @@ class Lane:
         emissions = tuple(pl.concat([pl.DataFrame(schema=EMISSION_RECORD), *sent]) for sent in self._records)
         self._records = [[] for _ in self._emissions]
         readings = rows.filter(within).select(*READING_ROWS)
-        return Produced(log.manifest.log_id, self.partition, rows.height, readings, windows, emissions)
+        corrections, self._corrections = pl.concat([pl.DataFrame(schema=CORRECTION_RECORD), *self._corrections]), []
+        return Produced(log.manifest.log_id, self.partition, rows.height, readings, windows, emissions, corrections)
 
     def _advance(self, ticks: _Ticks, until: int) -> None:
         """Apply the ticks up to one, leaving out those at which nothing can happen."""
@@ -237,6 +243,9 @@ class Lane:
         """Let metering take a message, and emissions what follows from it."""
         inside = pl.col("window_start").dt.epoch("ms").is_between(self.period.first_ms, self.period.end_ms - 1)
         for output in self._metering.step(message).outputs:
+            if output.topic is CORRECTIONS and output.rows is not None:
+                within = pl.col("ts").is_between(self.period.first_ms, self.period.end_ms - 1)
+                self._corrections.append(output.rows.filter(within))
             if output.kind is None:
                 continue
             rows = output.rows

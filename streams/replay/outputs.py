@@ -11,6 +11,7 @@ from schemas.flow import HEADER_ORIGIN, Output
 from schemas.reading import TIMESTAMP
 from schemas.topics import EMISSIONS, Topic
 from sinks.clickhouse.client import insert
+from sinks.clickhouse.corrections import CORRECTIONS_TABLE
 from sinks.clickhouse.errors import unavailable_is_named
 from sinks.clickhouse.origins import MESSAGE, OFFSET
 from sinks.clickhouse.rows import EMISSIONS_TABLE, READINGS_TABLE, WINDOWS_TABLE, TableSpec
@@ -49,6 +50,7 @@ class Written:
     windows: int = 0
     emissions: int = 0
     sent: int = 0
+    corrections: int = 0
 
     def __add__(self, other: "Written") -> "Written":
         """Add two up."""
@@ -57,6 +59,7 @@ class Written:
             self.windows + other.windows,
             self.emissions + other.emissions,
             self.sent + other.sent,
+            self.corrections + other.corrections,
         )
 
 
@@ -64,7 +67,7 @@ class Written:
 class History:
     """The tables.
 
-    Windows and emissions replace rows of the same key and revision. Readings have no such key, so only those are
+    Windows, emissions and corrections replace rows of the same key. Readings have no such key, so only those are
     written whose raw message the table does not hold.
 
     Parameters
@@ -116,7 +119,13 @@ class History:
         self._insert(READINGS_TABLE, readings, number)
         self._insert(WINDOWS_TABLE, produced.windows.with_columns(*placed, **off_topic), number)
         self._insert(EMISSIONS_TABLE, emissions.with_columns(*placed, **off_topic), number)
-        return Written(readings.height, produced.windows.height, emissions.height)
+        corrections = produced.corrections.with_columns(
+            pl.col("ts", "window_from", "window_until").cast(TIMESTAMP), *placed, **off_topic
+        )
+        self._insert(CORRECTIONS_TABLE, corrections, number)
+        return Written(
+            readings.height, produced.windows.height, emissions.height, corrections=produced.corrections.height
+        )
 
     def _absent(self, produced: Produced) -> pl.DataFrame:
         readings = produced.readings

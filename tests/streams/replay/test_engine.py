@@ -20,7 +20,7 @@ from schemas.flow import Kind, Message, SiteRecord
 from schemas.reading import TELEMETRY_ROWS
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.registry import Site
-from schemas.topics import EMISSIONS
+from schemas.topics import CORRECTIONS, EMISSIONS
 from schemas.window import WINDOW_ROWS
 from sinks.clickhouse.records import Record
 from sinks.parquet.compact import compact
@@ -49,12 +49,15 @@ class Live:
     log: list[Record] = field(default_factory=list)
     windows: list[pl.DataFrame] = field(default_factory=list)
     emissions: list[pl.DataFrame] = field(default_factory=list)
+    corrections: list[pl.DataFrame] = field(default_factory=list)
     metering: Metering = field(default_factory=lambda: Metering(LATENESS_S))
     pricing: Emissions = field(default_factory=lambda: Emissions(REFERENCE))
 
     def take(self, message: Message) -> None:
         self.log.append(encoded(len(self.log), message))
         for output in self.metering.step(message).outputs:
+            if output.topic is CORRECTIONS and output.rows is not None:
+                self.corrections.append(output.rows)
             if output.kind is Kind.WINDOWS and output.rows is not None:
                 self.windows.append(output.rows)
             if output.kind is not None:
@@ -147,7 +150,7 @@ def archive(root: Path, log: Sequence[Record], chance: random.Random) -> None:
 
 def replayed(
     root: Path, period: Period, *, sites: tuple[str, ...] | None = None, rows: int = 300, restarts: bool = False
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     logs = lanes_of(root)[0]
     selection = select(logs, period, ALLOWED, sites)
 
@@ -167,6 +170,7 @@ def replayed(
         pl.concat([pl.DataFrame(schema=WINDOW_ROWS), *(one.windows for one in found)]),
         pl.concat([pl.DataFrame(schema=EMISSION_RECORD), *(one.emissions[0] for one in found)]),
         pl.concat([one.readings for one in found]),
+        pl.concat([one.corrections for one in found]),
     )
 
 
@@ -189,7 +193,7 @@ def test_a_replay_writes_what_the_live_run_wrote(seed, first, length, compacted,
         root = Path(directory)
         live = a_life(random.Random(seed), 130, compacted=compacted, root=root)
 
-        windows, emissions, _ = replayed(root, period, restarts=restarts)
+        windows, emissions, *_ = replayed(root, period, restarts=restarts)
 
         live_windows, live_emissions = live.within(period)
         same(windows, live_windows, "site_id", "meter_id", "window_start")
@@ -200,12 +204,30 @@ def test_a_whole_replay_is_the_live_run_to_the_last_bit(tmp_path):
     live = a_life(random.Random(5), 40, compacted=True, root=tmp_path)
     period = Period(NOON, NOON + 40 * 60_000)
 
-    windows, emissions, _ = replayed(tmp_path, period)
+    windows, emissions, *_ = replayed(tmp_path, period)
 
     live_windows, live_emissions = live.within(period)
     assert windows.equals(live_windows)
     assert emissions.equals(live_emissions)
     assert emissions["revision"].max() > 0  # or the test says too little
+
+
+def test_corrections_of_late_data_come_out_again_with_their_ids(tmp_path):
+    live = Live()
+    live.take(site_at(DYE))
+    registers = {0: 100.0, 60: 101.0, 120: 102.0, 600: 110.0, 660: 111.0}
+    for raw, (s, kwh) in enumerate(registers.items()):
+        live.take(rows_at(s, ("dye", "main", s, kwh), raw=raw))
+        live.take(tick(s + 1))
+    live.take(tick(800))
+    live.take(rows_at(801, ("dye", "main", 300, 103.0), raw=9))
+    live.take(tick(802))
+    archive(tmp_path, live.log, random.Random(1))
+
+    *_, corrections = replayed(tmp_path, Period(NOON, NOON + 11 * 60_000))
+
+    assert corrections["kind"].to_list() == ["late_data"]
+    assert corrections.equals(pl.concat(live.corrections))
 
 
 def test_one_site_is_replayed_without_a_row_of_another_tenant(tmp_path):
@@ -214,7 +236,7 @@ def test_one_site_is_replayed_without_a_row_of_another_tenant(tmp_path):
 
     found = replayed(tmp_path, period, sites=("dye",))
 
-    assert all(rows["tenant_id"].unique().to_list() == ["other"] for rows in found)
+    assert all(rows["tenant_id"].unique().to_list() == ["other"] for rows in found[:3])
     same(found[0], live.within(period)[0].filter(site_id="dye"), "site_id", "meter_id", "window_start")
 
 
