@@ -1,5 +1,6 @@
 """The proof on a real engine: a small history that balances, and what is said when something is taken out of it."""
 
+import json
 from dataclasses import dataclass, field
 
 import pytest
@@ -7,7 +8,9 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.accounting import HISTORY, INGEST, Caused
 from schemas.topics import EMISSIONS, ENERGY, METER_READINGS, TELEMETRY
+from schemas.weather import WEATHER_RECORD
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
+from sinks.clickhouse.context import WEATHER_TABLE
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
 from sinks.clickhouse.records import Record
 from sinks.clickhouse.rows import EMISSIONS_TABLE, READINGS_TABLE, WINDOWS_TABLE
@@ -293,3 +296,39 @@ def test_a_period_is_proved_by_itself(history: History) -> None:
 
 def test_an_empty_history_balances(client: Client) -> None:
     assert prove(client).totals.is_empty()
+
+
+def weather_message(offset: int) -> Record:
+    row = dict.fromkeys(WEATHER_RECORD) | {
+        "id": f"weather/zj-paper/{NOON_MS}/0-{offset}-0",
+        "tenant_id": "acme",
+        "site_id": "zj-paper",
+        "ts": NOON_MS,
+        "local_day": "2026-06-01",
+        "rh": 50.0,
+        "raw_partition": 0,
+        "raw_offset": offset,
+    }
+    return Record(offset, NOON_MS, None, json.dumps(row).encode(), {"origin": f"0:{offset}:0".encode()})
+
+
+def test_weather_balances_by_itself_and_no_agent_is_behind_with_it(history: History) -> None:
+    caused = Caused({("site.weather.v1", 0): 1})
+    history.say("ingest", "weather.v1", 0, 1, messages=2, received=2, rows_until=1, caused=caused)
+    history.store(WEATHER_TABLE, weather_message(0), weather_message(1))
+    history.store_accounts()
+    found = prove(history.client)
+    assert list(found.imbalances) == []
+    assert ("log", "metering") not in found.behind  # weather is not waited for by agents
+
+
+def test_weather_that_is_not_stored_yet_is_under_way(history: History) -> None:
+    caused = Caused({("site.weather.v1", 0): 1})
+    history.say("ingest", "weather.v1", 0, 1, messages=2, received=2, rows_until=1, caused=caused)
+    history.store(WEATHER_TABLE, weather_message(0))
+    history.store_accounts()
+
+    found = prove(history.client)
+
+    assert [(one.what, one.said, one.found) for one in found.in_flight] == [("weather stored", 2.0, 1.0)]
+    assert list(found.imbalances) == []
