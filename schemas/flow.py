@@ -21,6 +21,7 @@ class Kind(StrEnum):
     READINGS = "readings"
     WINDOWS = "windows"
     LIVE = "live"
+    BALANCE = "balance"
     TICK = "tick"  # no value: the time is in the `arrived_at` header
     SITE = "site"  # JSON {"revision": n, "site": {...}}: configuration travels in front of the data it governs
 

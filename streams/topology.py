@@ -2,21 +2,24 @@
 
 meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emissions -> emissions.v1, site.live.v1
                        |                          |                 +-> billing -> demand.v1, demand.live.v1, ledger.v1
-                       +--> dead-letters.v1 <-----+--> corrections.v1
+                       +--> dead-letters.v1 <-----+--> corrections.v1 +-> balance -> balance.v1
 sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> emissions,
        demand.v1 -> demand, ledger.v1 -> ledger, corrections.v1 -> corrections,
+       balance.v1 -> balance,
        dead-letters.v1 -> dead_letters, accounting.v1 -> accounting
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
 
 from functools import partial
 
+from agents.balance.step import Balance
 from agents.billing.step import Billing
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
 from schemas.reference.catalogue import REFERENCE_VERSION, load_charges, load_factors, load_tariffs
 from schemas.topics import (
+    BALANCE,
     CORRECTIONS,
     DEAD_LETTERS,
     DEMAND,
@@ -28,6 +31,7 @@ from schemas.topics import (
     TELEMETRY,
 )
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
+from sinks.clickhouse.balance import BALANCE_TABLE
 from sinks.clickhouse.bills import DEMAND_TABLE, LEDGER_TABLE
 from sinks.clickhouse.corrections import CORRECTIONS_TABLE
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
@@ -47,6 +51,7 @@ STORED = (
     DEAD_LETTERS_TABLE,
     ACCOUNTING_TABLE,
     CORRECTIONS_TABLE,
+    BALANCE_TABLE,
 )
 
 
@@ -62,4 +67,5 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
         ),
         StageSpec("emissions", ENERGY, (EMISSIONS, SITE_LIVE), partial(Emissions, reference)),
         StageSpec("billing", ENERGY, (DEMAND, DEMAND_LIVE, LEDGER), partial(Billing, reference, load_charges())),
+        StageSpec("balance", ENERGY, (BALANCE,), partial(Balance, reference)),
     )

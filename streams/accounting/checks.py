@@ -10,7 +10,7 @@ import polars as pl
 from clickhouse_connect.driver.client import Client
 
 from schemas.accounting import INGEST
-from schemas.topics import DEAD_LETTERS, DEMAND, EMISSIONS, ENERGY, METER_READINGS, TELEMETRY
+from schemas.topics import BALANCE, DEAD_LETTERS, DEMAND, EMISSIONS, ENERGY, METER_READINGS, TELEMETRY
 from sinks.clickhouse.errors import unavailable_is_named
 
 # A row cannot have been stored before it arrived; clocks of broker and ClickHouse may differ by this much.
@@ -169,6 +169,27 @@ CHECKS = (
         _BY_ORIGIN.format(table="emissions"),
         EMISSIONS.name,
         replaced=("emissions", "ts"),
+    ),
+    Check(
+        "windows stored, as balance took them",
+        "balance",
+        ENERGY.name,
+        ("received",),
+        None,
+        _BY_PLACE.format(table="energy_windows"),
+        ENERGY.name,
+        by_place=True,
+        replaced=("energy_windows", "window_start"),
+    ),
+    Check(
+        "balance rows stored",
+        "balance",
+        ENERGY.name,
+        ("sent_rows",),
+        "sent_import_kwh",
+        _BY_ORIGIN.format(table="balance"),
+        BALANCE.name,
+        replaced=("balance", "window_start"),
     ),
     Check(
         "windows stored, as billing took them",
