@@ -23,6 +23,7 @@ class Kind(StrEnum):
     READINGS = "readings"
     WINDOWS = "windows"
     LIVE = "live"
+    BALANCE = "balance"
     TICK = "tick"  # no value: the time is in the `arrived_at` header
     WEATHER = "weather"
     PRODUCTION = "production"

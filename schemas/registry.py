@@ -150,6 +150,26 @@ class Meter(Entry):
     swaps: Annotated[tuple[Swap, ...], AfterValidator(_in_order)] = ()
 
 
+class VirtualMeter(Entry):
+    """A sum and difference of other meters: what flows through `plus`, less what flows through `minus`.
+
+    Parameters
+    ----------
+    id
+        Unique among the meters and virtual meters of the site.
+    plus, minus
+        Meters and virtual meters of the site. What a meter exports counts against it; generation counts as generated.
+    equipment
+        The machine it stands for.
+    """
+
+    id: Id
+    name: str = ""
+    plus: tuple[Id, ...]
+    minus: tuple[Id, ...] = ()
+    equipment: Id | None = None
+
+
 class Equipment(Entry):
     """A machine or a group of machines, e.g. kind `furnace`, `loom` or `compressor`."""
 
@@ -243,6 +263,7 @@ class Site(Entry):
     tariff: Tariff
     shifts: tuple[Shift, ...] = ()
     meters: tuple[Meter, ...]
+    virtual_meters: tuple[VirtualMeter, ...] = ()
     equipment: tuple[Equipment, ...] = ()
     zones: tuple[Zone, ...] = ()
     market_based: MarketBased = MarketBased()

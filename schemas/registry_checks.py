@@ -44,6 +44,7 @@ def site_faults(site: object) -> Iterator[Fault]:
     yield from _dangling(site, "zones", "meter", "meter", meters)
     yield from _cycles(site)
     yield from _grid_meters(site)
+    yield from _virtual_meters(site)
 
 
 def registry_faults(registry: object, known_regions: Collection[str], known_plans: Collection[str]) -> Iterator[Fault]:
@@ -162,6 +163,49 @@ def _grid_meters(site: object) -> Iterator[Fault]:
                 ("meters", index, "parent"),
                 "a grid meter has no parent, or its energy counts twice; expected kind 'sub_meter'",
             )
+
+
+def _virtual_meters(site: object) -> Iterator[Fault]:
+    meters = {name for _, name in _ids(site, "meters")}
+    virtual = _ids(site, "virtual_meters")
+    yield from _repeated("virtual_meters", virtual, "at this site")
+    yield from _dangling(site, "virtual_meters", "equipment", "equipment", _ids(site, "equipment"))
+    known = meters | {name for _, name in virtual}
+    parts: dict[str, list[str]] = {}
+    for index, entry in entries_of(site, "virtual_meters"):
+        name = entry.get("id")
+        if isinstance(name, str) and name in meters:
+            yield Fault(("virtual_meters", index, "id"), f"'{name}' is a meter of this site; expected an id of its own")
+        if entry.get("plus") in ([], ()):
+            yield Fault(("virtual_meters", index, "plus"), "adds nothing; expected at least one meter")
+        for field in ("plus", "minus"):
+            listed = entry.get(field)
+            for place, part in enumerate(listed if isinstance(listed, list | tuple) else ()):
+                if not isinstance(part, str):
+                    continue
+                if isinstance(name, str):
+                    parts.setdefault(name, []).append(part)
+                if part not in known:
+                    hint = did_you_mean(part, sorted(known)) or "; expected the id of a meter"
+                    yield Fault(
+                        ("virtual_meters", index, field, place), f"there is no meter '{part}' at this site{hint}"
+                    )
+    for index, name in virtual:
+        if name in _below(name, parts):
+            yield Fault(
+                ("virtual_meters", index), f"'{name}' is made of itself; expected meters and other sums of them"
+            )
+
+
+def _below(name: str, parts: Mapping[str, list[str]]) -> set[str]:
+    found: set[str] = set()
+    left = list(parts.get(name, ()))
+    while left:
+        part = left.pop()
+        if part not in found:
+            found.add(part)
+            left += parts.get(part, ())
+    return found
 
 
 def _unknown(

@@ -77,6 +77,7 @@ SITE_LIVE = Topic("site.live.v1", "site_id", Encoding.JSON, retention_ms=None, r
 DEMAND = Topic("demand.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 DEMAND_LIVE = Topic("demand.live.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 LEDGER = Topic("ledger.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=512 * MIB)
+BALANCE = Topic("balance.v1", "partition", Encoding.BATCH, max_message_bytes=4 * MIB)
 CORRECTIONS = Topic("corrections.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 DEAD_LETTERS = Topic(
     "dead-letters.v1", "original key", Encoding.ORIGINAL, retention_ms=30 * DAY_MS, max_message_bytes=2 * MIB
@@ -129,6 +130,7 @@ CATALOGUE: tuple[Topic, ...] = (
     SITE_WEATHER,
     SITE_PRODUCTION,
     SITE_PROFILE,
+    BALANCE,
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

@@ -1,4 +1,4 @@
-"""The month of a site at a glance: cost, carbon, periods, meters, days and peaks, and the months it is compared with.
+"""The month of a site at a glance: cost, carbon, use by what and where, days and peaks, and the months before.
 
 Every figure is a sum a view of the history holds; the only arithmetic here are shares and differences.
 """
@@ -24,7 +24,7 @@ FIGURES: dict[str, pl.DataType] = {
     "tenant_id": pl.String(),
     "site_id": pl.String(),
     "month": pl.String(),
-    "section": pl.String(),  # total, period, meter, day, peak, comparison, peers
+    "section": pl.String(),  # total, period, meter, day, peak, comparison, peers, by_<dimension of v_distribution_month>
     "name": pl.String(),  # of what: a period, a meter, a day, a moment, a month
     "measure": pl.String(),  # with its unit
     "value": pl.Float64(),
@@ -129,6 +129,8 @@ def month_report(client: Client, site: Site, month: date) -> MonthReport | None:
     figures: list[tuple[str, str, str, float | None]] = [("total", "", name, bill[name]) for name in _TOTAL]
     carbon = report.carbon(*who, start, end).row(0, named=True)
     figures += [("total", "", name, value) for name, value in carbon.items()]
+    for row in report.balance(*who, month).to_dicts():
+        figures += [("total", "", name, value) for name, value in row.items()]
     energy_kwh = bill["energy_kwh"]
     for period in PERIODS:
         kwh = bill[f"{period}_kwh"]
@@ -150,6 +152,10 @@ def month_report(client: Client, site: Site, month: date) -> MonthReport | None:
             ("meter", row["meter_id"], "export_kwh", row["export_kwh"]),
             ("meter", row["meter_id"], "share_estimated", _share(row["windows_estimated"], row["windows"])),
         ]
+    for row in report.distribution(*who, month).to_dicts():
+        dimension, name = row.pop("dimension"), row.pop("name")
+        said = [("energy_kwh" if measure == "kwh" else measure, value) for measure, value in row.items()]
+        figures += [(f"by_{dimension}", name or "other", measure, value) for measure, value in said]
     for row in report.ledger(*who, "day", (month, last)).to_dicts():
         figures += [("day", row["first_day"].isoformat(), name, row[name]) for name in _DAY]
     for row in report.largest_demands(*who, start, end).to_dicts():
@@ -215,6 +221,10 @@ def _markdown(one: MonthReport) -> Iterator[str]:
     for section, title in (
         ("period", "By tariff period"),
         ("meter", "By meter"),
+        ("by_equipment_class", "Use by equipment class"),
+        ("by_area", "Use by area"),
+        ("by_period", "Use by tariff period"),
+        ("by_source", "Use by source"),
         ("comparison", "Compared"),
         ("peers", "Beside others of the sector"),
         ("peak", "Largest quarter hours"),
@@ -244,7 +254,7 @@ def _markdown(one: MonthReport) -> Iterator[str]:
 def _totals(one: MonthReport) -> Iterator[tuple[str, float | None]]:
     for measure, value in one.figures.filter(pl.col("section") == "total").select("measure", "value").iter_rows():
         # What nothing is missing from need not be said, and what is known of a cost only where the whole is not.
-        nothing_missing = measure.startswith(("import_kwh_without", "windows_")) and not value
+        nothing_missing = measure.startswith(("import_kwh_without", "windows_", "minutes_")) and not value
         whole_is_known = measure == "known_cny" and one.value("total", "", "total_cny") is not None
         if not (nothing_missing or whole_is_known):
             yield measure, value
@@ -271,7 +281,7 @@ def _number(value: float | None, measure: str) -> str:
         return "not known"
     if "share" in measure or measure.endswith("change"):
         return f"{value:.1%}"
-    return f"{value:,.0f}" if measure.startswith(("windows", "tenants")) else f"{value:,.2f}"
+    return f"{value:,.0f}" if measure.startswith(("windows", "minutes", "tenants")) else f"{value:,.2f}"
 
 
 def _sum(*parts: float | None) -> float | None:

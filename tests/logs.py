@@ -8,6 +8,7 @@ import polars as pl
 from builders import NOON, a_meter, a_reading, a_site
 from hypothesis import strategies as st
 
+from agents.balance.state import from_bytes as balance_state
 from agents.billing.state import from_bytes as billing_state
 from agents.emissions.state import from_bytes as emissions_state
 from agents.metering.state import SiteState
@@ -129,11 +130,17 @@ def _billing_state(packed: bytes) -> object:
     return found.bill, found.newest, rings, found.pending, found.fresh.rows(), found.moved
 
 
+def _balance_state(packed: bytes) -> object:
+    record, held, fresh = balance_state(packed)
+    return record, held.rows(), fresh.rows()
+
+
 # By the name of the agent: what a snapshot says, so that snapshots can be compared by meaning.
 STATES: dict[str, Callable[[bytes], object]] = {
     "metering": _metering_state,
     "emissions": _emissions_state,
     "billing": _billing_state,
+    "balance": _balance_state,
 }
 
 
@@ -146,7 +153,7 @@ def meaning(sent: Envelope) -> tuple[object, ...]:
     """A message as its reader understands it: Arrow may lay out the same rows in several ways."""
     kind = dict(sent.headers).get("kind", b"").decode()
     value: object = sent.value
-    if kind in {Kind.WINDOWS, Kind.LIVE, Kind.READINGS}:
+    if kind in {Kind.WINDOWS, Kind.LIVE, Kind.READINGS, Kind.BALANCE}:
         rows = pl.read_ipc_stream(io.BytesIO(sent.value))
         value = (rows.schema, rows.rows())
     return sent.topic, sent.key, value, sent.timestamp_ms, sent.headers

@@ -35,6 +35,19 @@ GROUP BY meter_id
 ORDER BY import_kwh DESC NULLS LAST, meter_id
 """
 
+_DISTRIBUTION = """
+SELECT dimension, name, kwh, share, from_generation_kwh, cost_cny, emitted_kg
+FROM v_distribution_month
+WHERE tenant_id = {tenant:String} AND site_id = {site:String} AND local_month = {month:Date}
+ORDER BY dimension, kwh DESC, name
+"""
+
+_BALANCE = """
+SELECT generation_kwh, self_use_kwh, load_kwh, minutes_without_load
+FROM v_balance_month
+WHERE tenant_id = {tenant:String} AND site_id = {site:String} AND local_month = {month:Date} AND part = 'site'
+"""
+
 _DEMAND = """
 SELECT ts, demand_kw
 FROM v_demand
@@ -70,6 +83,18 @@ def carbon(client: Client, tenant: str, site: str, start: datetime, end: datetim
 def meters(client: Client, tenant: str, site: str, start: datetime, end: datetime) -> pl.DataFrame:
     """Return the energy of each meter, the largest first."""
     return _asked(client, _METERS, tenant=tenant, site=site, start=start, end=end)
+
+
+def distribution(client: Client, tenant: str, site: str, month: date) -> pl.DataFrame:
+    """Return who used what in a local month, by every dimension, the largest first."""
+    found = _asked(client, _DISTRIBUTION, tenant=tenant, site=site, month=month)
+    return found.with_columns(pl.col(pl.Decimal).cast(pl.Float64))
+
+
+def balance(client: Client, tenant: str, site: str, month: date) -> pl.DataFrame:
+    """Return one row with generation, self-use and load of a local month, none where nothing is stored."""
+    found = _asked(client, _BALANCE, tenant=tenant, site=site, month=month)
+    return found.with_columns(pl.col(pl.Decimal).cast(pl.Float64))
 
 
 def largest_demands(client: Client, tenant: str, site: str, start: datetime, end: datetime) -> pl.DataFrame:

@@ -23,8 +23,8 @@ class Retention:
     Parameters
     ----------
     readings_months, windows_months, quarters_months, hours_months, dead_letters_months
-        Age at which rows are dropped: readings; windows and emissions of 60 s and corrections; sums of 15 minutes and
-        demand; sums of hours and days, the ledger, weather and production; dead letters.
+        Age at which rows are dropped: readings; windows, emissions and balance of 60 s and corrections; sums of 15
+        minutes and demand; sums of hours and days, the ledger, weather and production; dead letters.
     replayed_days
         How long a row stays at least after it was written, however old its event time is: what is replayed has to be
         there until its sums are made of it.
@@ -55,6 +55,7 @@ class Retention:
             ("corrections", "ts", self.windows_months),
             ("weather", "ts", self.hours_months),
             ("production", "ts", self.hours_months),
+            ("balance", "window_start", self.windows_months),
         )
         for table, time, months in stored:
             yield table, self._kept(f"toDateTime({time})", months, "toDateTime(written_at)")

@@ -98,10 +98,34 @@ def telemetry_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
 def window_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
     """Return the closed windows in batches of energy.v1."""
     required = [column for column in WINDOW_ROWS if column not in ("import_kwh", "export_kwh", "previous_import_kwh")]
+    return batch_rows(source, records, kind=Kind.WINDOWS, columns=WINDOW_ROWS, required=required)
+
+
+def batch_rows(
+    source: Source,
+    records: Sequence[Record],
+    *,
+    kind: Kind,
+    columns: dict[str, pl.DataType],
+    required: Sequence[str],
+) -> pl.DataFrame:
+    """Return the rows in Arrow batches of an agent.
+
+    Parameters
+    ----------
+    source, records
+        Messages of one partition, and where they are from.
+    kind
+        What the batches hold; other messages give no rows.
+    columns
+        The contract of the topic.
+    required
+        Columns that must not be missing.
+    """
     batches = [
-        with_origin(_batch(source, record, WINDOW_ROWS, required), *_origin(source, record))
+        with_origin(_batch(source, record, columns, required), *_origin(source, record))
         for record in records
-        if record.headers.get(HEADER_KIND) == Kind.WINDOWS.encode()
+        if record.headers.get(HEADER_KIND) == kind.encode()
     ]
     return pl.concat(batches) if batches else pl.DataFrame()
 

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.accounting import INGEST
 from schemas.topics import (
+    BALANCE,
     DEAD_LETTERS,
     DEMAND,
     EMISSIONS,
@@ -181,6 +182,27 @@ CHECKS = (
         _BY_ORIGIN.format(table="emissions"),
         EMISSIONS.name,
         replaced=("emissions", "ts"),
+    ),
+    Check(
+        "windows stored, as balance took them",
+        "balance",
+        ENERGY.name,
+        ("received",),
+        None,
+        _BY_PLACE.format(table="energy_windows"),
+        ENERGY.name,
+        by_place=True,
+        replaced=("energy_windows", "window_start"),
+    ),
+    Check(
+        "balance rows stored",
+        "balance",
+        ENERGY.name,
+        ("sent_rows",),
+        "sent_import_kwh",
+        _BY_ORIGIN.format(table="balance"),
+        BALANCE.name,
+        replaced=("balance", "window_start"),
     ),
     Check(
         "windows stored, as billing took them",

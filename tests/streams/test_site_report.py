@@ -52,6 +52,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         put(client, "energy_15min", at | {"meter_id": "main", "meter_kind": "grid"})
     put(client, "demand", demand(ms(2026, 7, 2), 300.0, counts=True))
     put(client, "demand", demand(ms(2026, 7, 3), 900.0, counts=False))
+    for meter, area, kwh, sun in (("main", None, 30.0, 10.0), ("press", "north", 90.0, 30.0)):
+        used = {"own_kwh": kwh, "own_from_grid_kwh": kwh - sun, "own_from_generation_kwh": sun, "cost_cny": kwh}
+        row = {"tenant_id": "acme", "site_id": "mill", "part": "meter", "name": meter, "local_day": JULY}
+        put(client, "balance", row | used | {"area": area, "period": "peak", "equipment_class": None})
     yield client
     client.close()
 
@@ -90,6 +94,19 @@ def test_a_month_is_that_of_the_site_and_of_its_tenant(client: Client):
 def test_shares_are_of_the_sums(client: Client):
     assert july(client).value("period", "sharp and peak", "share") == pytest.approx(0.4)
     assert july(client).value("comparison", "month before (2026-06)", "change") == pytest.approx(0.2)
+
+
+def test_use_is_shown_by_area_class_period_and_source(client: Client):
+    found = july(client)
+
+    assert found.of("by_area").select("name", "energy_kwh", "share").rows() == [
+        ("north", 90.0, 0.75),
+        ("other", 30.0, 0.25),
+    ]
+    assert found.value("by_source", "generation", "energy_kwh") == 40.0
+    assert found.value("by_source", "generation", "cost_cny") == 0.0
+    assert found.value("by_period", "peak", "cost_cny") == 120.0
+    assert "## Use by area" in found.markdown
 
 
 def test_only_a_quarter_hour_that_counts_is_a_peak(client: Client):

@@ -1,0 +1,1 @@
+"""Balance: where the energy of a site comes from and where it goes, minute by minute."""
