@@ -29,7 +29,7 @@ LETTER_ROWS = 2_000  # keeps a letter well below a broker's limit for one messag
 EXPECTED: dict[Reason, str] = {
     Reason.UNDECODABLE: "expected a JSON object, NDJSON lines of objects, or an Arrow IPC stream",
     Reason.MISSING_FIELD: "expected site_id (or the message key), meter_id, ts and one of import_kwh, export_kwh, "
-    "power_kw",
+    "power_kw, import_kvarh",
     Reason.WRONG_TYPE: "expected text for site_id and meter_id, whole milliseconds for ts, numbers for the measures",
     Reason.NOT_FINITE: "expected finite numbers",
     Reason.UNKNOWN_METER: "expected a meter of this site in the registry",
