@@ -222,7 +222,9 @@ def windows_of(due: Segments, meters: Ints, known: Meters) -> tuple[pl.DataFrame
     a_offset, b_offset = due.a["raw_offset"][of], due.b["raw_offset"][of]
     reactive = pl.repeat(None, len(firsts), dtype=pl.Float64, eager=True)
     if due.reactive_e is not None:
-        reactive = _summed(share_of_energy(due.reactive_e[of], part, dt), firsts)
+        # Null where a part is not known: a power factor must not be made of unequal minutes.
+        shares = np.add.reduceat(share_of_energy(due.reactive_e[of], part, dt), firsts)
+        reactive = pl.Series(shares, nan_to_null=True)
     columns: dict[str, pl.Series] = {
         **known.named(meters[place]),
         "window_start": pl.Series(start[firsts]).cast(TIMESTAMP),

@@ -88,7 +88,27 @@ def test_over_a_declared_swap_reactive_energy_is_unknown_also_when_the_new_regis
         swaps=(swap,),
     )
 
-    assert [kvarh for kvarh, _ in found] == [None, 0.5]
+    assert [kvarh for kvarh, _ in found] == [None, None]
+
+
+def test_a_minute_that_closes_within_a_swap_leaves_no_reactive_energy_for_the_next() -> None:
+    swap = Swap(at="2026-07-15T04:00:45Z", final_kwh=11.0, initial_kwh=0.0)
+    early = readings(
+        {"s": 0, "import_kwh": 10.0, "import_kvarh": 5.0}, {"s": 90, "import_kwh": 1.0, "import_kvarh": 900.0}
+    )
+    late = readings(
+        {"s": 120, "import_kwh": 1.5, "import_kvarh": 900.5}, {"s": 180, "import_kwh": 2.0, "import_kvarh": 901.0}
+    )
+
+    found = minutes(
+        site_at(a_site("mill", a_meter(swaps=(swap,)))),
+        rows_at(Kind.READINGS, 90, early),
+        tick_at(400),
+        rows_at(Kind.READINGS, 400, late),
+        tick_at(1_000),
+    )
+
+    assert [kvarh for kvarh, _ in found] == [None, None, 0.5]
 
 
 def test_batches_without_the_column_are_taken_as_before() -> None:
