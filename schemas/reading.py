@@ -16,10 +16,11 @@ FIELD: dict[str, pl.DataType] = {
     "import_kwh": pl.Float64(),  # cumulative register, as the meter shows it
     "export_kwh": pl.Float64(),  # cumulative register, as the meter shows it
     "power_kw": pl.Float64(),  # momentary power
+    "import_kvarh": pl.Float64(),  # cumulative reactive register, as the meter shows it
 }
 
 # At least one of these must be there, else there is nothing to measure.
-MEASURES = ("import_kwh", "export_kwh", "power_kw")
+MEASURES = ("import_kwh", "export_kwh", "power_kw", "import_kvarh")
 
 TELEMETRY_ROWS: dict[str, pl.DataType] = {
     "tenant_id": pl.String(),
@@ -29,6 +30,7 @@ TELEMETRY_ROWS: dict[str, pl.DataType] = {
     "import_kwh": pl.Float64(),
     "export_kwh": pl.Float64(),
     "power_kw": pl.Float64(),
+    "import_kvarh": pl.Float64(),  # not in batches written before it was introduced
     "raw_partition": pl.Int32(),
     "raw_offset": pl.Int64(),
 }

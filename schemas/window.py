@@ -28,6 +28,7 @@ WINDOW_ROWS: dict[str, pl.DataType] = {
     "window_s": pl.Int32(),
     "import_kwh": pl.Float64(),  # null when the meter has no import measure
     "export_kwh": pl.Float64(),
+    "import_kvarh": pl.Float64(),  # null when reactive energy is not measured, or not known
     "covered_s": pl.Float64(),  # seconds of the window between readings
     "quality": pl.String(),
     "revision": pl.Int32(),  # 0; of a meter and window_start the highest one replaces the others

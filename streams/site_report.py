@@ -24,7 +24,7 @@ FIGURES: dict[str, pl.DataType] = {
     "tenant_id": pl.String(),
     "site_id": pl.String(),
     "month": pl.String(),
-    "section": pl.String(),  # total, period, meter, day, peak, comparison, peers, by_<dimension of v_distribution_month>
+    "section": pl.String(),  # total, period, meter, day, peak, comparison, peers, by_<dimension>
     "name": pl.String(),  # of what: a period, a meter, a day, a moment, a month
     "measure": pl.String(),  # with its unit
     "value": pl.Float64(),

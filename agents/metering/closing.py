@@ -17,7 +17,7 @@ from agents.metering.past import Kept, Past
 from agents.metering.points import UNKNOWN, Points, without_holes
 from agents.metering.ragged import Flags, Floats, Ints, Rows, ranges, starts_of
 from agents.metering.shelves import assign
-from agents.metering.turning import FAULT, NOTHING, RESET, judged
+from agents.metering.turning import FAULT, NOTHING, RESET, ROLLOVER, judged
 from schemas.reading import TIMESTAMP
 from schemas.window import WINDOW_MS, WINDOW_ROWS, WINDOW_S, Quality
 
@@ -91,6 +91,7 @@ class Segments:
     how: Ints  # what the registers did, `agents.metering.turning`
     import_e: Floats  # [kWh], NaN where nothing is known
     export_e: Floats
+    reactive_e: Floats | None  # [kvarh], None where none is measured
 
 
 def close(points: Points, past: Past, known: Meters, meters: Ints, now: int) -> Closed:
@@ -158,7 +159,29 @@ def segments(stretches: Stretches, known: Meters) -> Segments:
     if by_power.any():
         drawn = drawn_kwh(a["power_kw"], b["power_kw"], dt)
         import_e = np.where(by_power, np.where(gap, np.nan, drawn), import_e)
-    return Segments(place, a, b, dt, since, close_to[place], gap, by_power, turns.how, import_e, turns.export_kwh)
+    return Segments(
+        place,
+        a,
+        b,
+        dt,
+        since,
+        close_to[place],
+        gap,
+        by_power,
+        turns.how,
+        import_e,
+        turns.export_kwh,
+        _reactive(a, b, turns.how),
+    )
+
+
+def _reactive(a: Rows, b: Rows, how: Ints) -> Floats | None:
+    """Reactive energy of segments: not known where its register goes back, or counts for another meter. [kvarh]"""
+    energy: Floats = b["import_kvarh"] - a["import_kvarh"]
+    if np.isnan(energy).all():
+        return None
+    energy[(energy < 0) | ((how != NOTHING) & (how != ROLLOVER))] = np.nan
+    return energy
 
 
 def windows_of(due: Segments, meters: Ints, known: Meters) -> tuple[pl.DataFrame, Ints]:
@@ -197,12 +220,18 @@ def windows_of(due: Segments, meters: Ints, known: Meters) -> tuple[pl.DataFrame
     guessed = np.logical_or.reduceat(((due.gap & ~due.by_power) | (due.how == RESET))[of], firsts)
     quality = np.where(guessed, _ESTIMATED, np.where(covered_ms < WINDOW_MS, _PARTIAL, _MEASURED))
     a_offset, b_offset = due.a["raw_offset"][of], due.b["raw_offset"][of]
+    reactive = pl.repeat(None, len(firsts), dtype=pl.Float64, eager=True)
+    if due.reactive_e is not None:
+        # Null where a part is not known: a power factor must not be made of unequal minutes.
+        shares = np.add.reduceat(share_of_energy(due.reactive_e[of], part, dt), firsts)
+        reactive = pl.Series(shares, nan_to_null=True)
     columns: dict[str, pl.Series] = {
         **known.named(meters[place]),
         "window_start": pl.Series(start[firsts]).cast(TIMESTAMP),
         "window_s": pl.repeat(WINDOW_S, len(firsts), dtype=pl.Int32, eager=True),
         "import_kwh": _summed(import_part, firsts),
         "export_kwh": _summed(export_part, firsts),
+        "import_kvarh": reactive,
         "covered_s": pl.Series(covered_ms / 1000),
         "quality": _QUALITIES.gather(pl.Series(quality)),
         "revision": pl.repeat(0, len(firsts), dtype=pl.Int32, eager=True),
@@ -237,7 +266,12 @@ def anchors_of(due: Segments, last: Ints) -> tuple[Rows, Ints]:
     assign(anchors, cut, a.take(cut))
     anchors["ts"] = close_to
     fault = how == FAULT
-    unknown = {"import_kwh": fault, "export_kwh": fault, "power_kw": due.gap[last]}
+    unknown = {
+        "import_kwh": fault,
+        "export_kwh": fault,
+        "power_kw": due.gap[last],
+        "import_kvarh": straddles & (how != NOTHING),
+    }
     for measure, is_unknown in unknown.items():
         between = np.where(is_unknown, np.nan, register_at(a[measure], b[measure], share))
         anchors[measure] = np.where(straddles, between, b[measure])

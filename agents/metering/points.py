@@ -12,7 +12,7 @@ from schemas.window import WINDOW_MS
 
 NEVER = np.iinfo(np.int64).max
 UNKNOWN = np.iinfo(np.int64).min
-MEASURES = ("import_kwh", "export_kwh", "power_kw")
+MEASURES = ("import_kwh", "export_kwh", "power_kw", "import_kvarh")
 
 
 class Points:
@@ -247,7 +247,7 @@ def without_holes(rows: Rows, begins: Ints, counts: Ints) -> Rows:
     The result is used and not kept: a reading may still arrive between two points.
     """
     filled = rows
-    for name in ("import_kwh", "export_kwh"):
+    for name in ("import_kwh", "export_kwh", "import_kvarh"):
         known = ~np.isnan(rows[name])
         if known.all() or not known.any():
             continue

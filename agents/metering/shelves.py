@@ -18,6 +18,7 @@ POINT = np.dtype(
         ("arrived_at", "<i8"),  # ms UTC
         ("raw_partition", "<i8"),
         ("raw_offset", "<i8"),
+        ("import_kvarh", "<f8"),
     ]
 )
 _ROOMS = np.sort(np.concatenate((4 << np.arange(40), 6 << np.arange(40)))).astype(np.int64)

@@ -23,6 +23,12 @@ _LENGTH = struct.Struct(">I")
 _FASTEST = 1
 _CODEC = pa.Codec("lz4_raw")
 # The numbers beside the points: points of each meter, its anchor, and what is kept of its closed windows.
+# Points of snapshots that were written before meters had reactive energy: they have one part less.
+_OLD_PARTS = 7
+_EDITION = b"\x02"
+_OLD_POINT, _OLD_PAST = (
+    np.dtype([(name, kind[name]) for name in kind.names or () if name != "import_kvarh"]) for kind in (POINT, PAST)
+)
 _BESIDE = np.dtype(
     [("count", "<i8"), ("closed_until", "<i8"), ("anchor_since", "<i8"), ("strips", "<i8"), ("marks", "<i8")]
 )
@@ -84,7 +90,7 @@ class SiteState:
             beside[name] = numbers
         places = np.ascontiguousarray(self.fresh_places).view(_PLACE)
         arrays = (beside, self.rows, places, self.fresh, self.strips, self.marks)
-        parts = (self.head.packed, *(_packed(rows) for rows in arrays))
+        parts = (self.head.packed, *(_packed(rows) for rows in arrays), _EDITION)
         return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
     @classmethod
@@ -97,10 +103,14 @@ class SiteState:
             place += _LENGTH.size + length
             parts.append(packed[place - length : place])
         head = Head.unpacked(parts[0])
-        kinds = (_BESIDE, POINT, _PLACE, POINT, PAST, REVISED)
+        is_old = len(parts) == _OLD_PARTS
+        point, past = (_OLD_POINT, _OLD_PAST) if is_old else (POINT, PAST)
+        kinds = (_BESIDE, point, _PLACE, point, past, REVISED)
         beside, rows, places, fresh, strips, marks = (
-            _unpacked(part, kind) for part, kind in zip(parts[1:], kinds, strict=True)
+            _unpacked(part, kind) for part, kind in zip(parts[1:_OLD_PARTS], kinds, strict=True)
         )
+        if is_old:
+            rows, fresh, strips = _renewed(rows, POINT), _renewed(fresh, POINT), _renewed(strips, PAST)
         counts, closed_until, since, strip_counts, mark_counts = (beside[name].copy() for name in _BESIDE.names or ())
         return cls(
             head,
@@ -115,6 +125,14 @@ class SiteState:
             mark_counts,
             marks,
         )
+
+
+def _renewed(old: Rows, kind: np.dtype[np.void]) -> Rows:
+    """Return points as they are now, from those of an older release: what these do not have is not known."""
+    rows = np.empty(len(old), kind)
+    for name in kind.names or ():
+        rows[name] = old[name] if name in (old.dtype.names or ()) else np.nan
+    return rows
 
 
 def _packed(rows: Rows) -> bytes:

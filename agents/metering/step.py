@@ -317,7 +317,8 @@ def _as_points(rows: pl.DataFrame, multiplier: Floats, arrived_at: int) -> Rows:
     points = np.empty(rows.height, POINT)
     points["ts"] = rows["ts"].dt.epoch("ms").to_numpy()
     for measure in MEASURES:
-        points[measure] = rows[measure].to_numpy() * multiplier
+        # A batch of an older release does not have every measure.
+        points[measure] = rows[measure].to_numpy() * multiplier if measure in rows.columns else np.nan
     points["arrived_at"] = arrived_at
     points["raw_partition"] = rows["raw_partition"].to_numpy()
     points["raw_offset"] = rows["raw_offset"].to_numpy()

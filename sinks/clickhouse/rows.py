@@ -32,6 +32,8 @@ _EMISSION_REQUIRED = (
     "revision",
 )
 
+_WINDOW_OPTIONAL = ("import_kwh", "export_kwh", "import_kvarh", "previous_import_kwh")
+
 Decoder = Callable[[Source, Sequence[Record]], pl.DataFrame]
 
 
@@ -97,7 +99,7 @@ def telemetry_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
 
 def window_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
     """Return the closed windows in batches of energy.v1."""
-    required = [column for column in WINDOW_ROWS if column not in ("import_kwh", "export_kwh", "previous_import_kwh")]
+    required = [column for column in WINDOW_ROWS if column not in _WINDOW_OPTIONAL]
     return batch_rows(source, records, kind=Kind.WINDOWS, columns=WINDOW_ROWS, required=required)
 
 

@@ -16,7 +16,7 @@ from sinks.clickhouse.origins import MESSAGE
 from sinks.parquet.files import unavailable_disk
 from sinks.parquet.manifest import ArchiveDay, FileEntry, Held, Part, PartitionManifest
 from sinks.parquet.paths import escaped, log_key, partition_name
-from sinks.parquet.rows import COLUMNS, write_rows
+from sinks.parquet.rows import scanned, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -136,15 +136,15 @@ def _of_sites(
     """Write one file per site that has fresh rows; return them, and the files of the other sites."""
     root = manifest.root
     paths = [root / file.path for file in fresh]
-    counts = pl.scan_parquet(paths).group_by("site_id").agg(pl.len()).sort("site_id").collect()
+    counts = scanned(paths, Part.READINGS).group_by("site_id").agg(pl.len()).sort("site_id").collect()
     of_site = {file.site: file for file in old}
     made: list[FileEntry] = []
     for sites in _bundles(counts):
-        mine = pl.scan_parquet(paths).filter(pl.col("site_id").is_in(sites)).collect()
+        mine = scanned(paths, Part.READINGS).filter(pl.col("site_id").is_in(sites)).collect()
         for site in sites:
             rows = mine.filter(pl.col("site_id") == site)
             if site in of_site:
-                rows = pl.concat([pl.read_parquet(root / of_site[site].path), rows])
+                rows = pl.concat([scanned([root / of_site[site].path], Part.READINGS).collect(), rows])
             path = f"readings/day={day}/site={escaped(site)}/{_name(manifest, through)}"
             made.append(write_rows(root, Part.READINGS, path, rows, site))
     written = {file.site for file in made}
@@ -166,7 +166,7 @@ def _bundles(counts: pl.DataFrame) -> Iterator[list[str]]:
 
 
 def _in_one(manifest: PartitionManifest, part: Part, day: str, files: Sequence[FileEntry], through: int) -> FileEntry:
-    rows = pl.concat([pl.read_parquet(manifest.root / file.path).select(*COLUMNS[part]) for file in files])
+    rows = scanned([manifest.root / file.path for file in files], part).collect()
     if part is Part.SITES:
         # Each ingest process sends the record of a site again; a repetition changes nothing.
         rows = rows.sort(MESSAGE).unique(["site_id", "revision"], keep="first", maintain_order=True)

@@ -8,7 +8,7 @@ import polars as pl
 
 from sinks.clickhouse.origins import MESSAGE
 from sinks.parquet.manifest import FileEntry, Held, Part, PartitionManifest, partitions_of
-from sinks.parquet.rows import COLUMNS, TIME
+from sinks.parquet.rows import COLUMNS, TIME, scanned
 
 _ATTEMPTS = 5
 
@@ -85,9 +85,9 @@ class LogReader:
             wanted &= pl.col("site_id").is_in(list(sites))
         for attempt in range(_ATTEMPTS):
             paths = [self.manifest.root / f.path for f in self.files(part, times=times, offsets=offsets, sites=sites)]
-            found = pl.scan_parquet(paths, hive_partitioning=False) if paths else pl.LazyFrame(schema=COLUMNS[part])
+            found = scanned(paths, part) if paths else pl.LazyFrame(schema=COLUMNS[part])
             try:
-                return reduce(found.select(*COLUMNS[part]).filter(wanted)).collect()
+                return reduce(found.filter(wanted)).collect()
             except FileNotFoundError:
                 if attempt + 1 == _ATTEMPTS:
                     raise

@@ -95,6 +95,21 @@ def as_parquet(rows: pl.DataFrame, part: Part) -> bytes:
     return body.getvalue()
 
 
+def scanned(paths: list[Path], part: Part) -> pl.LazyFrame:
+    """Return the rows of files, at least one; what a file of an older release does not have is null.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    part
+        What they hold.
+    """
+    return pl.scan_parquet(
+        paths, schema=COLUMNS[part], missing_columns="insert", extra_columns="ignore", hive_partitioning=False
+    )
+
+
 def write_rows(root: Path, part: Part, path: str, rows: pl.DataFrame, site: str | None = None) -> FileEntry:
     """Write one file of the archive, whole, and describe it.
 

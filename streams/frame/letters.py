@@ -29,7 +29,7 @@ LETTER_ROWS = 2_000  # keeps a letter well below a broker's limit for one messag
 EXPECTED: dict[Reason, str] = {
     Reason.UNDECODABLE: "expected a JSON object, NDJSON lines of objects, or an Arrow IPC stream",
     Reason.MISSING_FIELD: "expected site_id (or the message key), meter_id, ts and one of import_kwh, export_kwh, "
-    "power_kw; of weather one of outdoor_c, rh, solar_w_m2; of production interval_s and units_made",
+    "power_kw, import_kvarh; of weather one of outdoor_c, rh, solar_w_m2; of production interval_s and units_made",
     Reason.WRONG_TYPE: "expected text for ids and names, whole milliseconds for ts, whole seconds for interval_s, "
     "numbers for the measures",
     Reason.NOT_FINITE: "expected finite numbers",

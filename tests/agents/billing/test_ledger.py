@@ -6,8 +6,9 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 from billed import PRICE, a_billed_site, after, billing, ledgers, minutes_at
-from builders import NOON, fed, ms, rows_at, site_at, tick_at, windows
+from builders import NOON, fed, ms, readings, rows_at, site_at, tick_at, windows
 
+from agents.metering.step import Metering
 from schemas.flow import Kind, Message, Outcome
 from schemas.registry import Site
 
@@ -277,3 +278,19 @@ def test_energy_on_days_without_a_tariff_has_no_period_and_no_price() -> None:
     record = bill(site, steadily(ms(2026, 12, 31, 16), 60, 1.0), "day")
 
     assert at(record, "no_period_kwh", "kwh_without_price", "energy_cny") == (60.0, 60.0, None)
+
+
+def test_registers_of_a_meter_make_the_power_factor_of_its_bill_and_win_over_the_registry() -> None:
+    # 4 kWh and 3 kvarh a minute: power factor 0.80. Without the reactive register the 0.95 of the registry counts.
+    site = a_billed_site(power_factor=0.95)
+    minutes = range(61)
+    both = readings(*({"s": 60 * n, "import_kwh": 4.0 * n, "import_kvarh": 7.0 + 3.0 * n} for n in minutes))
+    found = []
+    for rows in (both, both.with_columns(import_kvarh=pl.lit(None, pl.Float64))):
+        metered = fed(Metering(120), [site_at(site), rows_at(Kind.READINGS, 3_600, rows), tick_at(4_000)])
+        windows_of = [one.rows for outcome in metered for one in outcome.outputs if one.kind is Kind.WINDOWS]
+        messages = [rows_at(Kind.WINDOWS, 4_000, rows) for rows in windows_of if rows is not None]
+        found.append(bill(site, [*messages, tick_at(4_001), tick_at(4_200)]))
+
+    names = ("reactive_kvarh", "power_factor", "power_factor_source")
+    assert [at(record, *names) for record in found] == [(180.0, 0.8, "measured"), (None, 0.95, "registry")]

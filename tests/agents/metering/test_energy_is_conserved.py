@@ -68,7 +68,7 @@ def delivered(draw: st.DrawFn, times: int) -> tuple[History, list[Delivery]]:
     return history, [draw(deliveries(len(history.at_s))) for _ in range(times)]
 
 
-def metered(history: History, delivery: Delivery, column: str = "import_kwh") -> list[Outcome]:
+def metered(history: History, delivery: Delivery, *columns: str) -> list[Outcome]:
     """Deliver readings one by one, with ticks and restarts between, until everything is closed."""
     copies = [*enumerate(delivery.delays_s), *delivery.again]
     arrivals = sorted((history.at_s[number] + delay, place, number) for place, (number, delay) in enumerate(copies))
@@ -77,7 +77,8 @@ def metered(history: History, delivery: Delivery, column: str = "import_kwh") ->
     outcomes: list[Outcome] = []
     messages: list[Message] = [site_at(a_site("mill", a_meter(interval_s=30)))]
     for arrived_s, place, number in arrivals:
-        row = {"s": history.at_s[number], column: history.kwh[number], "raw_offset": place}
+        row: dict[str, object] = {"s": history.at_s[number], "raw_offset": place}
+        row |= dict.fromkeys(columns or ("import_kwh",), history.kwh[number])
         messages.append(rows_at(Kind.READINGS, arrived_s, readings(row)))
         if delivery.ticks[place]:
             messages.append(tick_at(arrived_s))
@@ -146,3 +147,35 @@ def test_power_alone_gives_the_same_energy_in_any_order(case: tuple[History, lis
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
         assert first.filter(pl.col(column) < 0).is_empty()
     assert first["window_start"].equals(second["window_start"])
+
+
+@settings(max_examples=15, deadline=None)
+@given(delivered(times=1))
+def test_reactive_energy_is_conserved_like_the_energy_it_comes_with(case: tuple[History, list[Delivery]]) -> None:
+    history, (delivery,) = case
+
+    windows = closed(metered(history, delivery, "import_kwh", "import_kvarh"))
+
+    if windows.height:
+        assert windows["import_kvarh"].to_list() == pytest.approx(windows["import_kwh"].to_list(), rel=1e-9, abs=1e-9)
+        last_s = (windows["window_start"].to_list()[-1] - NOON + WINDOW_MS) / 1000
+        expected = history.at(last_s) - history.kwh[0]
+        assert windows["import_kvarh"].sum() == pytest.approx(expected, rel=1e-9, abs=1e-9 * max(1.0, history.kwh[0]))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.floats(0, 40, allow_subnormal=False), min_size=3, max_size=3), st.floats(0, 2_400))
+def test_a_missed_hour_stays_in_its_hour_and_is_estimated(used: list[float], missed_kwh: float) -> None:
+    pauses_s = (60.0, 3_600.0, 60.0, 60.0)
+    at_s = tuple(accumulate([0.0, *pauses_s]))
+    kwh = tuple(accumulate([0.0, used[0], missed_kwh, used[1], used[2]]))
+
+    windows = closed(metered(History(at_s, kwh), Delivery((0.0,) * 5, (), (True,) * 5, (False,))))
+
+    hour = windows.filter(pl.col("window_start").is_between(NOON + WINDOW_MS, NOON + 61 * WINDOW_MS, closed="left"))
+    assert hour.height == 60
+    assert hour["import_kwh"].sum() == pytest.approx(missed_kwh, rel=1e-9, abs=1e-9)
+    assert set(hour["quality"]) == {"estimated"}
+    behind = windows.filter(pl.col("window_start") >= NOON + 61 * WINDOW_MS)
+    assert behind["import_kwh"].to_list() == pytest.approx(used[1:], rel=1e-9, abs=1e-9)
+    assert set(behind["quality"]) == {"measured"}

@@ -1,3 +1,6 @@
+import io
+
+import polars as pl
 import pytest
 
 from sinks.clickhouse.errors import Fenced, LogMismatch, OffsetGap, Undecodable
@@ -355,3 +358,20 @@ def test_a_closed_partition_is_read_again(client):
 
     assert writer.open(0) == Resume(0, None)
     assert writer.rows_pending(0) == 0
+
+
+def test_reactive_energy_is_stored_and_null_where_a_batch_of_an_older_release_has_none(client):
+    old = pl.read_ipc_stream(readings_message(0, a_reading(raw_offset=0, import_kwh=1.0)).value).drop("import_kvarh")
+    body = io.BytesIO()
+    old.write_ipc_stream(body)
+    writer = a_writer(client)
+    writer.add(0, [Record(0, ms(2026, 6, 1), None, body.getvalue(), {"kind": b"readings"})])
+    writer.add(0, [readings_message(1, a_reading(raw_offset=1, ts=ms(2026, 6, 1), import_kwh=2.0, import_kvarh=7.5))])
+    writer.flush(0)
+    windows = a_writer(client, WINDOWS_TABLE)
+    windows.add(0, [windows_message(0, a_window(import_kvarh=0.25))])
+    windows.flush(0)
+
+    registers = rows_of(client, "SELECT import_kwh, import_kvarh FROM v_readings ORDER BY import_kwh")
+    assert registers == [(1.0, None), (2.0, 7.5)]
+    assert rows_of(client, "SELECT import_kvarh FROM v_energy") == [(0.25,)]

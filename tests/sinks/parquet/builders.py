@@ -17,7 +17,13 @@ NOON = 1_784_116_800_000  # 2026-07-15 12:00 UTC
 
 def a_reading(raw_offset: int, **given: object) -> dict[str, object]:
     about: dict[str, object] = {"tenant_id": "acme", "site_id": "mill", "meter_id": "main", "ts": NOON + raw_offset}
-    about |= {"import_kwh": float(raw_offset), "export_kwh": None, "power_kw": None, "raw_partition": 0}
+    about |= {
+        "import_kwh": float(raw_offset),
+        "export_kwh": None,
+        "power_kw": None,
+        "import_kvarh": None,
+        "raw_partition": 0,
+    }
     return about | {"raw_offset": raw_offset} | given
 
 

@@ -196,3 +196,19 @@ def test_anyone_can_read_it_with_polars_through_the_manifest(tmp_path):
     manifest = archived(tmp_path, readings(0, a_reading(0), a_reading(1)))
     paths = [tmp_path / file.path for file in manifest.load().files if file.part is Part.READINGS]
     assert pl.scan_parquet(paths).select(pl.len()).collect().item() == 2
+
+
+def test_files_without_reactive_energy_are_read_and_compacted_with_those_that_have_it(tmp_path):
+    manifest = archived(tmp_path, readings(0, a_reading(1)), tick(1))
+    for file in tmp_path.rglob("*.parquet"):  # as the release before wrote them
+        pl.read_parquet(file).drop("import_kvarh", strict=False).write_parquet(file)
+    writer = ArchiveWriter(tmp_path, LOG)
+    writer.open(0)
+    writer.add(0, [readings(2, a_reading(2, import_kvarh=7.5))])
+    writer.flush(0)
+
+    before = held(tmp_path).sort("raw_offset")
+    compact(manifest, NOON + 9 * DAY_MS, quiet_ms=0)
+
+    assert before["import_kvarh"].to_list() == [None, 7.5]
+    assert held(tmp_path).sort("raw_offset").equals(before)

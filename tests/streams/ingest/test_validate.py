@@ -82,7 +82,8 @@ def test_one_measure_is_enough():
 def test_numbers_that_are_none_are_refused(value: float):
     frame = pl.DataFrame([a_reading(power_kw=value), a_reading()])
     poll = Poll.of([RawMessage(0, 0, NOON, None, b"")])
-    rows = frame.with_columns(export_kwh=pl.lit(None, pl.Float64), message=pl.lit(0), index=pl.int_range(2))
+    nothing = pl.lit(None, pl.Float64)
+    rows = frame.with_columns(export_kwh=nothing, import_kvarh=nothing, message=pl.lit(0), index=pl.int_range(2))
     found = validate(Decoded(rows, []), poll, METERS, BOUNDS)
 
     assert found.refused.rows() == [(0, 0, "not_finite")]
