@@ -7,7 +7,7 @@ import polars as pl
 
 from agents.balance.minutes import MINUTE, WORST
 from agents.balance.tree import Trees
-from agents.pricing.pricing import Pricing
+from agents.pricing.editions import EditionPricing
 from schemas.balance import BALANCE_ROWS, METER, SITE, VIRTUAL
 from schemas.registry import MeterKind
 from schemas.window import WINDOW_S
@@ -18,7 +18,7 @@ _METER = [*_PLACE, "meter_id"]
 _TO_SHARE = ("cost_cny", "emitted_kg", "market_emitted_kg")
 
 
-def balanced(windows: pl.DataFrame, trees: Trees, pricing: Pricing) -> pl.DataFrame:
+def balanced(windows: pl.DataFrame, trees: Trees, pricing: EditionPricing) -> pl.DataFrame:
     """Balance minutes.
 
     Parameters
@@ -74,7 +74,7 @@ def _flows(windows: pl.DataFrame, trees: Trees) -> pl.DataFrame:
     )
 
 
-def _sites(flows: pl.DataFrame, trees: Trees, pricing: Pricing) -> pl.DataFrame:
+def _sites(flows: pl.DataFrame, trees: Trees, pricing: EditionPricing) -> pl.DataFrame:
     """Balance sites."""
     grid = pl.col("meter_kind") == MeterKind.GRID.value
     source = grid | pl.col("generates").fill_null(value=False)

@@ -1,21 +1,19 @@
 """A balance snapshot of one site, as bytes."""
 
 import io
-import json
 import struct
 
 import polars as pl
 
 from agents.balance.minutes import HELD
 from schemas.flow import SiteRecord
-from schemas.registry import Site
 
 _LENGTHS = struct.Struct(">II")
 
 
 def to_bytes(record: SiteRecord, held: pl.DataFrame, fresh: pl.DataFrame) -> bytes:
     """Pack what is known of a site: its record, minutes that are held, and what came after the last tick."""
-    head = json.dumps({"revision": record.revision, "site": record.site.model_dump(mode="json")}).encode()
+    head = record.to_json()
     body = _packed(held)
     return _LENGTHS.pack(len(head), len(body)) + head + body + _packed(fresh)
 
@@ -24,8 +22,7 @@ def from_bytes(packed: bytes) -> tuple[SiteRecord, pl.DataFrame, pl.DataFrame]:
     """Unpack what `to_bytes` made."""
     head, body = _LENGTHS.unpack_from(packed)
     start = _LENGTHS.size
-    about = json.loads(packed[start : start + head])
-    record = SiteRecord(Site.model_validate(about["site"]), about["revision"])
+    record = SiteRecord.of_json(packed[start : start + head])
     middle = start + head + body
     return record, _unpacked(packed[start + head : middle]), _unpacked(packed[middle:])
 

@@ -13,7 +13,8 @@ from agents.balance import minutes
 from agents.balance.balancing import balanced
 from agents.balance.state import from_bytes, to_bytes
 from agents.balance.tree import Trees
-from agents.pricing.pricing import Pricing, Reference
+from agents.pricing.editions import EditionPricing
+from agents.pricing.pricing import Reference
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
 from schemas.topics import BALANCE
 
@@ -30,11 +31,11 @@ class Balance:
     Parameters
     ----------
     reference
-        Emission factors and tariff plans.
+        Emission factors and tariff plans, for sites whose record carries no edition.
     """
 
     def __init__(self, reference: Reference) -> None:
-        self._pricing = Pricing(reference)
+        self._pricing = EditionPricing(reference)
         self._records: dict[str, SiteRecord] = {}
         self._trees = Trees.of(())
         self._learnt = True
@@ -103,9 +104,8 @@ class Balance:
 
     def _tick(self, arrived_at: int) -> Outcome:
         if not self._learnt:
-            sites = [record.site for record in self._records.values()]
-            self._pricing.learn(sites)
-            self._trees = Trees.of(sites)
+            self._pricing.learn(self._records.values())
+            self._trees = Trees.of([record.site for record in self._records.values()])
             self._learnt = True
         if self._fresh:
             fresh, self._fresh = pl.concat(self._fresh), []

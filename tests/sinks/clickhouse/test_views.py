@@ -183,3 +183,16 @@ def test_a_question_about_one_site_and_day_reads_that_site_and_day_only(client, 
 
     keys = plan[plan.index("PrimaryKey") :]
     assert all(name in keys for name in ("tenant_id", "site_id", time))
+
+
+def test_an_hour_of_which_the_grid_is_not_known_has_no_match_and_one_without_generation_no_self_use(client):
+    kinds = [("mill", "grid", 3.0), ("mill", "generation", 5.0), ("dark", "generation", 5.0), ("plain", "grid", 3.0)]
+    windows = [
+        a_window(site_id=site, meter_id=kind, meter_kind=kind, import_kwh=kwh, export_kwh=None)
+        for site, kind, kwh in kinds
+    ]
+    store(client, WINDOWS_TABLE, windows_message(0, *windows))
+
+    shown = rows_of(client, "SELECT site_id, load_kwh, matched_kwh, self_use_kwh FROM v_carbon_free_hour ORDER BY 1")
+
+    assert shown == [("dark", None, None, 5.0), ("mill", 8.0, 5.0, 5.0), ("plain", 3.0, 0.0, None)]
