@@ -67,6 +67,7 @@ def telemetry(step: int) -> pl.DataFrame:
         "import_kwh",
         pl.lit(None, pl.Float64).alias("export_kwh"),
         "power_kw",
+        pl.lit(None, pl.Float64).alias("import_kvarh"),
         pl.lit(0, pl.Int32).alias("raw_partition"),
         pl.lit(step, pl.Int64).alias("raw_offset"),
     )

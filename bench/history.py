@@ -85,6 +85,7 @@ def message(offset: int, first_minute: int, minutes: int, meters: int) -> Record
         "window_s": pl.lit(60),
         "import_kwh": pl.col("meter") * 0.01 + 0.1,
         "export_kwh": pl.lit(None),
+        "import_kvarh": pl.lit(None),
         "covered_s": pl.lit(60.0),
         "quality": pl.lit("measured"),
         "revision": pl.lit(0),

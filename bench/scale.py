@@ -66,6 +66,7 @@ def batches(meters: int, first_sweep: int, sweeps: int) -> Iterator[tuple[int, p
                 ts=pl.lit(at, pl.Int64).cast(TIMESTAMP),
                 import_kwh=pl.lit(100.0 + sweep / 7),
                 export_kwh=pl.lit(None, pl.Float64),
+                import_kvarh=pl.lit(None, pl.Float64),
                 power_kw=pl.lit(4.0 + sweep),
                 raw_partition=pl.lit(0, pl.Int32),
                 raw_offset=pl.lit(sweep, pl.Int64),

@@ -56,6 +56,7 @@ def day(meters: int, interval_ms: int, hours: int) -> Iterator[tuple[int, pl.Dat
                     pl.lit(at, pl.Int64).cast(TIMESTAMP).alias("ts"),
                     pl.lit(np.round(register, 2)).alias("import_kwh"),
                     pl.lit(None, pl.Float64).alias("export_kwh"),
+                    pl.lit(None, pl.Float64).alias("import_kvarh"),
                     pl.lit(np.round(load_kw, 2)).alias("power_kw"),
                     pl.lit(0, pl.Int32).alias("raw_partition"),
                     pl.int_range(pl.len(), dtype=pl.Int64).alias("raw_offset") + (tick * steps + step) * meters,

@@ -144,7 +144,7 @@ def readings_between(from_ms: int, until_ms: int) -> pl.DataFrame:
         ).with_columns(site_id=pl.lit(meter.site_id), meter_id=pl.lit(meter.meter_id))
         for meter in METERS
     ]
-    together = pl.concat(shown).with_columns(export_kwh=pl.lit(None))
+    together = pl.concat(shown).with_columns(export_kwh=pl.lit(None), import_kvarh=pl.lit(None))
     return together.sort("ts", maintain_order=True).select(pl.col(name).cast(kind) for name, kind in FIELD.items())
 
 

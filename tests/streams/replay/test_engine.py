@@ -284,7 +284,7 @@ def test_a_gap_that_spans_the_period_fills_it_with_estimated_windows(tmp_path):
     )
     period = Period(NOON + DAY_MS, NOON + DAY_MS + 600_000)
 
-    windows, _, _ = replayed(tmp_path, period)
+    windows, *_ = replayed(tmp_path, period)
 
     assert windows["quality"].unique().to_list() == ["estimated"]
     assert windows["import_kwh"].to_list() == pytest.approx([1.0] * 10)
@@ -294,7 +294,7 @@ def test_state_is_carried_from_one_log_into_the_next(tmp_path):
     a_log(tmp_path, site_at(DYE), rows_at(0, ("dye", "main", 0, 0.0)), tick(1), log_id="first")
     a_log(tmp_path, rows_at(120, ("dye", "main", 120, 2.0)), tick(121), tick(300), log_id="second")
 
-    windows, _, _ = replayed(tmp_path, Period(NOON, NOON + 120_000))
+    windows, *_ = replayed(tmp_path, Period(NOON, NOON + 120_000))
 
     assert windows["import_kwh"].to_list() == pytest.approx([1.0, 1.0])
 
