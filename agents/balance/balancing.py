@@ -88,14 +88,14 @@ def _sites(flows: pl.DataFrame, trees: Trees, pricing: EditionPricing) -> pl.Dat
         sent=pl.col("sent").filter(grid).sum(),
         sees_export=pl.col("sent").filter(grid).is_not_null().any(),
         made=pl.col("net").filter(made).sum(),
-        # What hangs on no meter at all: only where several grid meters leave open which one feeds it.
-        loose=_passed_on().filter((pl.col("above") == "") & ~grid).sum(),
     )
-    counted = known.join(trees.sites, on="site_id", how="left", maintain_order="left")
+    counted = known.join(trees.sites, on="site_id", how="left", maintain_order="left").join(
+        _loose(flows, trees), on=MINUTE, how="left", maintain_order="left"
+    )
     import_kwh = pl.when(pl.col("grids") >= pl.col("grid_meters")).then("drawn")
     generation_kwh = pl.when((pl.col("generators") > 0) & (pl.col("makers") >= pl.col("generators"))).then("made")
     load_kwh = import_kwh + pl.when(pl.col("generators") > 0).then(generation_kwh).otherwise(0) - pl.col("sent")
-    own = pl.when(load_kwh.is_not_null()).then("loose")
+    own = pl.when(load_kwh.is_not_null()).then(pl.col("loose").fill_null(0))
     sites = counted.with_columns(
         part=pl.lit(SITE),
         name=pl.lit(""),
@@ -120,6 +120,14 @@ def _sites(flows: pl.DataFrame, trees: Trees, pricing: EditionPricing) -> pl.Dat
     return sites.hstack(priced.select("local_day", "period", *(_whole(name).alias(name) for name in _TO_SHARE))).drop(
         "drawn", "sent", "made", "loose", "grids", "makers", "sees_export", *trees.sites.columns[1:]
     )
+
+
+def _loose(flows: pl.DataFrame, trees: Trees) -> pl.DataFrame:
+    """Add up what hangs on no known meter at all: only where several grid meters leave open which one feeds it."""
+    known = flows.filter(pl.col("above").is_not_null(), pl.col("net").is_not_null())
+    hung = _hung_up(known, known.filter(~pl.col("generates")), trees)
+    loose = (pl.col("above") == "") & (pl.col("meter_kind") != MeterKind.GRID.value)
+    return hung.filter(loose).group_by(*MINUTE).agg(loose=_passed_on().sum())
 
 
 def _passed_on() -> pl.Expr:
