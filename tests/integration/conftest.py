@@ -43,6 +43,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def pipeline(broker: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pipeline]:
     """A pipeline with topics of its own and an empty history."""
     made = Pipeline(broker, f"{request.node.name[:40]}.", tmp_path)
+    # Several of these run at a time; a worker that gets no processor for a while must not be taken for dead.
+    made.settings["WATTLOOP_SESSION_TIMEOUT_S"] = "12"
     try:
         yield made
     finally:
