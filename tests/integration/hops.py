@@ -3,10 +3,16 @@
 from chaos.wire import ends_of, has_committed
 from pipeline import Pipeline, wait_for
 
-from schemas.topics import ENERGY, METER_READINGS, TELEMETRY
+from schemas.topics import ACTIVITIES, ENERGY, TELEMETRY
+from streams.ingest.field import FIELD_TOPICS
 from streams.topology import APP_ID, STORED
 
-HOPS = ((METER_READINGS, "-ingest"), (TELEMETRY, ""), (ENERGY, ""))
+HOPS = (
+    *((one.topic, f"-{one.group}") for one in FIELD_TOPICS),
+    (ACTIVITIES, "-activities"),
+    (TELEMETRY, ""),
+    (ENERGY, ""),
+)
 _HOP_S = 180.0
 
 

@@ -24,7 +24,7 @@ from streams.embedded.ends import end_offsets
 
 PARTITIONS = 4
 LATENESS_S = 3600
-START_S = 180.0  # on a machine that is busy with other things
+PATIENCE_S = 180.0  # on a machine that is busy with other things; waiting longer never makes a wrong result right
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _listens(address: str) -> bool:
         return probe.connect_ex((host, int(port))) == 0
 
 
-def wait_for(happened: Callable[[], bool], within_s: float, what: str = "") -> None:
+def wait_for(happened: Callable[[], bool], within_s: float = PATIENCE_S, what: str = "") -> None:
     """Poll until a condition holds."""
     deadline = time.monotonic() + within_s
     while not happened():
@@ -120,7 +120,7 @@ class Pipeline:
         """Start a worker and wait until it is ready."""
         self.launch()
         try:
-            wait_for(self._ready, START_S)
+            wait_for(self._ready, PATIENCE_S)
         except AssertionError as failed:
             raise AssertionError(f"{self.get('/readyz')}\n{self.log()}") from failed
 

@@ -7,7 +7,8 @@ import sys
 import polars as pl
 import pytest
 from chaos.wire import ends_of, has_committed
-from pipeline import LATENESS_S, Pipeline, Raw, as_json, wait_for
+from hops import wait_until_stored_to_the_end
+from pipeline import Pipeline, Raw, as_json, wait_for
 
 from schemas.topics import ACCOUNTING, DEAD_LETTERS, EMISSIONS, ENERGY, TELEMETRY
 from streams.demo import DEMO_REGISTRY
@@ -46,7 +47,7 @@ def until_all_is_stored(pipeline: Pipeline) -> None:
     for topics in ((TELEMETRY, ENERGY, EMISSIONS, DEAD_LETTERS), (ACCOUNTING,)):
         ends = ends_of(pipeline.broker, [pipeline.prefix + topic.name for topic in topics])
         group = f"{pipeline.prefix}{APP_ID}-history"
-        wait_for(lambda ends=ends, group=group: has_committed(pipeline.broker, group, ends), 60)
+        wait_for(lambda ends=ends, group=group: has_committed(pipeline.broker, group, ends))
 
 
 def test_it_balances_through_a_kill_and_names_what_was_deleted(pipeline: Pipeline) -> None:
@@ -60,15 +61,13 @@ def test_it_balances_through_a_kill_and_names_what_was_deleted(pipeline: Pipelin
     poisoned = len(messages) - readings.height
     pipeline.start()
     pipeline.send(messages[:half])
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="readings") > 0, 60)
+    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="readings") > 0)
     pipeline.kill()
     pipeline.start()
     pipeline.send(messages[half:])
-    windows_due = steel.height * 15 - LATENESS_S // 60 - 60
-    wait_for(lambda: accounted(pipeline, "ingest", "used", "refused") >= len(messages) - half, 60)
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="energy_windows") > windows_due // 2, 60)
+    wait_until_stored_to_the_end(pipeline)
     pipeline.send(as_json(steel[10].with_columns(pl.col("ts") + 60_000)))
-    wait_for(lambda: accounted(pipeline, "metering", "late") >= 1, 60)
+    wait_for(lambda: accounted(pipeline, "metering", "late") >= 1)
     until_all_is_stored(pipeline)
     refused = account(pipeline)
     pipeline.stop()

@@ -5,7 +5,8 @@ import time
 
 import polars as pl
 import pytest
-from pipeline import LATENESS_S, Pipeline, Raw, as_json, wait_for
+from hops import wait_until_stored_to_the_end
+from pipeline import Pipeline, Raw, as_json
 
 from schemas.rejection import Reason
 from streams.demo import DEMO_REGISTRY
@@ -65,8 +66,7 @@ def test_twenty_bad_messages_among_a_thousand_good_ones(pipeline: Pipeline) -> N
         mixed.insert(place * 51, raw)
     pipeline.start()
     pipeline.send(mixed)
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="readings") >= len(good), 60)
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="dead_letters") >= len(wrong), 60)
+    wait_until_stored_to_the_end(pipeline)
     pipeline.stop()
 
     stored = pipeline.query("SELECT count() AS rows FROM v_readings")
@@ -82,7 +82,7 @@ def test_readings_are_taken_in_every_compression_a_producer_may_choose(pipeline:
     pipeline.start()
     for number, compression in enumerate(("gzip", "lz4", "snappy", "zstd")):
         pipeline.send(messages[number * 25 : number * 25 + 25], compression)
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="readings") >= len(messages), 60)
+    wait_until_stored_to_the_end(pipeline)
     pipeline.stop()
 
     assert pipeline.query("SELECT count() AS rows FROM v_readings")["rows"].item() == len(messages)
@@ -94,11 +94,9 @@ def test_a_reading_that_comes_after_its_window_was_closed_is_a_dead_letter(pipel
     late = as_json(readings[10].with_columns(pl.col("ts") + 60_000))
     pipeline.start()
     pipeline.send(as_json(readings))
-    wait_for(
-        lambda: pipeline.metric("wattloop_sink_rows_total", table="energy_windows") >= 199 * 15 - LATENESS_S / 60, 60
-    )
+    wait_until_stored_to_the_end(pipeline)
     pipeline.send(late)
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="dead_letters") >= 1, 60)
+    wait_until_stored_to_the_end(pipeline)
     pipeline.stop()
 
     letters = pipeline.query("SELECT reason, stage FROM v_dead_letters")

@@ -76,16 +76,16 @@ def test_weather_and_production_are_stored_once_through_a_kill(pipeline: Pipelin
     pipeline.start()
     half = len(weather) // 2
     pipeline.send([*weather[:half], *bad[:2], *production[:100], *readings[:150]])
-    wait_for(lambda: pipeline.metric("wattloop_ingest_messages_total", topic=WEATHER.name) > 0, 60)
+    wait_for(lambda: pipeline.metric("wattloop_ingest_messages_total", topic=WEATHER.name) > 0)
     pipeline.kill()
     pipeline.send([*weather[half:], *bad[2:], *production[100:], *readings[150:]])
     pipeline.start()
     # What ingest has committed, the history can read.
-    wait_for(lambda: not unread(pipeline, METER_READINGS.name, WEATHER.name, PRODUCTION.name), 90, "ingest")
+    wait_for(lambda: not unread(pipeline, METER_READINGS.name, WEATHER.name, PRODUCTION.name), what="ingest")
     stored = (SITE_WEATHER.name, SITE_PRODUCTION.name, SITE_PROFILE.name, DEAD_LETTERS.name)
-    wait_for(lambda: not unread(pipeline, *stored), 90, "history")
+    wait_for(lambda: not unread(pipeline, *stored), what="history")
     for kind in ("weather", "production"):  # they get through to the end of the flow
-        wait_for(lambda kind=kind: pipeline.metric("wattloop_agent_events_total", agent="emissions", kind=kind) > 0, 60)
+        wait_for(lambda kind=kind: pipeline.metric("wattloop_agent_events_total", agent="emissions", kind=kind) > 0)
     pipeline.stop()
 
     counted = "SELECT site_id, count() AS stored, uniqExact(ts) AS hours FROM {} GROUP BY site_id ORDER BY site_id"

@@ -203,7 +203,7 @@ def test_a_replay_that_is_killed_at_any_moment_loses_and_doubles_nothing(pipelin
     with_letters(pipeline, MANY)
     command = [sys.executable, "-m", "streams.cli.main", "dlq", "replay"]
     with subprocess.Popen(command, env=pipeline.environment, stdout=subprocess.DEVNULL) as process:
-        wait_for(lambda: bool(pipeline.messages_on(METER_READINGS.name)), 60)
+        wait_for(lambda: bool(pipeline.messages_on(METER_READINGS.name)))
         process.kill()
     assert process.returncode == -signal.SIGKILL, "it was done before it could be killed"
 
@@ -220,10 +220,10 @@ def test_what_was_sent_again_is_taken_once_the_meter_is_registered(pipeline: Pip
     reading = {"site_id": "zj-steel", "meter_id": "main", "ts": now() - 60_000, "import_kwh": 1.0}
     pipeline.start()
     pipeline.send([Raw("zj-steel", json.dumps(reading).encode())])
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="dead_letters") >= 1, 60)
+    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="dead_letters") >= 1)
     pipeline.command("registry", "apply", str(DEMO_REGISTRY))
-    wait_for(lambda: pipeline.metric("wattloop_ingest_readings_total") >= 1 or replay_once(pipeline), 60)
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="readings") >= 1, 60)
+    wait_for(lambda: pipeline.metric("wattloop_ingest_readings_total") >= 1 or replay_once(pipeline))
+    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="readings") >= 1)
     pipeline.stop()
 
     assert pipeline.query("SELECT count() AS rows FROM v_readings")["rows"].item() == 1
@@ -240,9 +240,9 @@ def test_letters_are_deleted_up_to_the_first_that_stays(pipeline: Pipeline) -> N
     pipeline.command("registry", "apply", str(DEMO_REGISTRY))
     pipeline.start()
     pipeline.send([Raw("zj-steel", text) for text in (b"one", b'{"meter_id":"main","ts":1}', b"three")])
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="dead_letters") >= 3, 60)
+    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="dead_letters") >= 3)
     pipeline.command("dlq", "replay", "--reason", "missing_field")
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="dead_letters") >= 4, 60)
+    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="dead_letters") >= 4)
     before = ("--before", "2100-01-01")
 
     unsure = run(pipeline, "purge", *before, "--reason", "undecodable")
@@ -261,7 +261,7 @@ def test_letters_are_deleted_up_to_the_first_that_stays(pipeline: Pipeline) -> N
     pipeline.stop()
     pipeline.start()  # it goes on although what it has stored is gone from the topic
     pipeline.send([Raw("zj-steel", b"four")])
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="dead_letters") >= 1, 60)
+    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="dead_letters") >= 1)
     pipeline.stop()
     assert pipeline.query("SELECT count() AS rows FROM v_dead_letters")["rows"].item() == 5
 

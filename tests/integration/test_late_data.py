@@ -2,10 +2,11 @@
 
 import polars as pl
 import pytest
-from pipeline import LATENESS_S, Pipeline, as_json, wait_for
+from hops import wait_until_stored_to_the_end
+from pipeline import LATENESS_S, Pipeline, as_json
 
 from streams.demo import DEMO_REGISTRY
-from streams.demo.recorded import METERS, month_bounds_ms, readings_between
+from streams.demo.recorded import month_bounds_ms, readings_between
 from streams.demo.single_pass import single_pass_energy
 
 pytestmark = pytest.mark.integration
@@ -15,23 +16,18 @@ FROM_MS = month_bounds_ms(2026, 7)[0]
 TO_MS = FROM_MS + 24 * HOUR_MS
 AWAY_FROM_MS, AWAY_TO_MS = FROM_MS + 6 * HOUR_MS, FROM_MS + 12 * HOUR_MS
 SITE = "zj-steel"
-OF_SITE = [meter for meter in METERS if meter.site_id == SITE]
 WITHIN = f"BETWEEN fromUnixTimestamp64Milli({FROM_MS}) AND fromUnixTimestamp64Milli({TO_MS - 1})"
 
 
 def test_what_a_gateway_sends_late_makes_its_estimates_exact(pipeline: Pipeline) -> None:
     readings = readings_between(FROM_MS, TO_MS + 2 * LATENESS_S * 1000 + 1)
     buffered = (pl.col("site_id") == SITE) & (pl.col("ts") > AWAY_FROM_MS) & (pl.col("ts") < AWAY_TO_MS)
-    windows, revised = 24 * 60 * len(METERS), 6 * 60 * len(OF_SITE)
     pipeline.command("registry", "apply", str(DEMO_REGISTRY))
     pipeline.start()
     pipeline.send(as_json(readings.filter(~buffered)))
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="energy_windows") >= windows, 120)
+    wait_until_stored_to_the_end(pipeline)
     pipeline.send(as_json(readings.filter(buffered)))
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="energy_windows") >= windows + revised, 120)
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="corrections") >= len(OF_SITE), 60)
-    minutes = 24 * 60 * len({meter.site_id for meter in METERS}) + 6 * 60
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="emissions") >= minutes, 60)
+    wait_until_stored_to_the_end(pipeline)
     pipeline.stop()
 
     hours = "toInt64(toUnixTimestamp(toStartOfHour({time}))) * 1000 AS hour_ms"

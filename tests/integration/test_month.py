@@ -15,7 +15,6 @@ pytestmark = pytest.mark.integration
 
 YEAR, MONTH = 2026, 7
 EXACT = 1e-9  # relative
-SITES = len({meter.site_id for meter in METERS})
 
 
 def stored_energy(pipeline: Pipeline) -> pl.DataFrame:
@@ -52,18 +51,11 @@ def assert_no_window_is_stored_twice(pipeline: Pipeline) -> None:
     assert rows["rows"].item() == rows["windows"].item()
 
 
-def wait_until_stored(pipeline: Pipeline) -> None:
-    """Wait until the last window of the month has been through."""
-    windows, minutes = month_minutes() * len(METERS), month_minutes() * SITES
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="energy_windows") >= windows, 120)
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="emissions") >= minutes, 120)
-
-
 def test_a_replayed_month_equals_a_single_pass_over_the_same_file(pipeline: Pipeline) -> None:
     pipeline.command("registry", "apply", str(DEMO_REGISTRY))
     pipeline.start()
     pipeline.send(as_json(month_readings(YEAR, MONTH, extra_s=2 * LATENESS_S)))
-    wait_until_stored(pipeline)
+    wait_until_stored_to_the_end(pipeline)
     pipeline.stop()
 
     assert_the_month_is_exact(pipeline)
@@ -82,7 +74,7 @@ def test_the_totals_are_the_same_when_everything_comes_twice_and_out_of_order(pi
     messages = twice_and_shuffled(as_json(readings), readings, LATENESS_S - 900, seed=7)
     pipeline.start()
     pipeline.send(messages)
-    wait_until_stored(pipeline)
+    wait_until_stored_to_the_end(pipeline)
     pipeline.stop()
 
     assert_the_month_is_exact(pipeline)
@@ -101,7 +93,7 @@ def test_the_totals_are_the_same_when_the_worker_is_killed_three_times(pipeline:
         pipeline.send(messages[kill * quarter : (kill + 1) * quarter])
         before = pipeline.metric("wattloop_agent_events_total", agent="metering")
         some = before + chance.randint(1, 12)
-        wait_for(lambda some=some: pipeline.metric("wattloop_agent_events_total", agent="metering") >= some, 60)
+        wait_for(lambda some=some: pipeline.metric("wattloop_agent_events_total", agent="metering") >= some)
         pipeline.kill()
         pipeline.start()
     pipeline.send(messages[3 * quarter :])

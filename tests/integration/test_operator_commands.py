@@ -159,9 +159,9 @@ def test_doctor_looks_at_a_pipeline_that_runs_and_at_one_that_has_ended(pipeline
     pipeline.command("registry", "apply", str(DEMO_REGISTRY))
     pipeline.start()
     pipeline.send(as_json(month_readings(2026, 7).head(500)))
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="readings") == 500, 60)
+    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="readings") == 500)
     running = run(pipeline, "doctor", "--json")
-    wait_for(lambda: lag_of(pipeline, "wattloop-ingest", "meter.readings.v1")["records"] == 0, 30)
+    wait_for(lambda: lag_of(pipeline, "wattloop-ingest", "meter.readings.v1")["records"] == 0)
     pipeline.stop()
     ended = findings(pipeline)
 

@@ -54,7 +54,7 @@ def is_running(pid: int) -> bool:
 
 def test_two_processes_share_the_partitions_and_the_month_is_exact(two: Pipeline) -> None:
     two.start()
-    wait_for(lambda: shared_out(two), 60)
+    wait_for(lambda: shared_out(two))
     two.send(as_json(month_readings(YEAR, MONTH, extra_s=2 * LATENESS_S)))
     wait_until_stored_to_the_end(two)
     checks = json.loads(two.get("/livez")[1])["checks"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from pipeline import LATENESS_S, Pipeline, as_json, wait_for
+from hops import wait_until_stored_to_the_end
+from pipeline import LATENESS_S, Pipeline, as_json
 
 from schemas.topics import CATALOGUE
 from streams.demo import DEMO_REGISTRY
@@ -53,9 +54,7 @@ def with_a_day(pipeline: Pipeline) -> Pipeline:
     end_ms = FIRST_MS + DAYS * 24 * HOUR_MS
     readings = month_readings(2026, 7, extra_s=2 * LATENESS_S).filter(pl.col("ts") < end_ms)
     pipeline.send(as_json(readings))
-    sites = len({meter.site_id for meter in METERS})
-    wanted = sites * (DAYS * 24 * 60 - 2 * LATENESS_S // 60)
-    wait_for(lambda: pipeline.metric("wattloop_sink_rows_total", table="emissions") >= wanted, 120)
+    wait_until_stored_to_the_end(pipeline)
     pipeline.stop()
     return pipeline
 
