@@ -58,6 +58,16 @@ class Holes:
     at: Ints  # the held point each of these comes before
     place_of: Ints  # of the owner of each of these
 
+    def hold(self, closed_until: Ints) -> Flags:
+        """Whether the end of its owner's last closed window lies in the pause each one fits into.
+
+        Then that end is interpolated anew. The pause need not be the last of its strip: readings may have come in time
+        behind that end.
+        """
+        end = closed_until[self.place_of]
+        holding: Flags = (self.held["ts"][self.at - 1] < end) & (end < self.held["ts"][self.at])
+        return holding
+
 
 def fitting(past: Past, known: Meters, meters: Ints, rows: Rows) -> Holes | None:
     """Find the readings that fit into pauses.
@@ -123,9 +133,7 @@ def revised(holes: Holes, past: Past, points: Points, known: Meters, fresh: Rows
     whole = np.insert(holes.held, holes.at, late)
     before, _ = _windows(holes.place, holes.held, owners, closed_until, known)
     after, ends = _windows(place, whole, owners, closed_until, known)
-    # The end of the last closed window lies in a pause that is now another one.
-    last = np.cumsum(np.bincount(holes.place, minlength=len(owners))) - 1
-    moves = np.isin(ends.place, holes.place_of[holes.at == last[holes.place_of]])
+    moves = np.isin(ends.place, holes.place_of[holes.hold(closed_until)])
     points.reanchor(owners[ends.place[moves]], ends.anchors[moves], ends.since[moves])
     marked = _Marked(ranges, range_place, late, range_of)
     found = _said_anew(past, owners, marked, before, after)
@@ -234,8 +242,7 @@ def declared(old: Undeclared, past: Past, points: Points, known: Meters) -> Revi
     holes = Holes(owners, place, held, b, b, place[b])
     ranges, range_place, range_of = _ranges(holes, closed_until)
     after, ends = _windows(place, held, owners, closed_until, known)
-    last = np.cumsum(counts) - 1
-    moves = np.isin(ends.place, place[b[b == last[place[b]]]])
+    moves = np.isin(ends.place, holes.place_of[holes.hold(closed_until)])
     points.reanchor(owners[ends.place[moves]], ends.anchors[moves], ends.since[moves])
     return _said_anew(past, owners, _Marked(ranges, range_place, held.take(b), range_of), old.windows, after)
 
