@@ -1,4 +1,4 @@
-"""How metering, emissions and billing behave from hundreds to a million meters: one partition, one core, no broker.
+"""How the agents behave from hundreds to a million meters: one partition, one core, no broker.
 
 Every tick brings about the same number of readings whatever the number of meters, as a worker sees it that catches up,
 so that figures per reading can be compared. CPU time is taken, because machines are shared.
@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import psutil
 
+from agents.balance.step import Balance
 from agents.billing.step import Billing
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
@@ -90,52 +91,51 @@ def figures_of(meters: int) -> Figures:
     reference = Reference(load_factors(), load_tariffs(), REFERENCE_VERSION)
     records = [SiteRecord(site, 1) for site in sites(meters)]
     charges = load_charges()
-    metering, emissions, billing = Metering(60), Emissions(reference), Billing(reference, charges)
+    metering = Metering(60)
+    fed: dict[str, Callable[[], Agent]] = {  # with what metering says
+        "emissions": lambda: Emissions(reference),
+        "billing": lambda: Billing(reference, charges),
+        "balance": lambda: Balance(reference),
+    }
+    agents = {name: new() for name, new in fed.items()}
     before = memory().rss
     for record in records:
-        for agent in (metering, emissions, billing):
+        for agent in (metering, *agents.values()):
             agent.step(Message(Kind.SITE, START_MS, record=record))
     now = START_MS
     warm, measured = (max(sweeps, TICKS * PER_TICK // meters) for sweeps in (WARM_SWEEPS, SWEEPS))
-    metering_s = emissions_s = billing_s = 0.0
+    took_s = dict.fromkeys(("metering", *agents), 0.0)
     readings = windows = 0
     for at, rows in batches(meters, 0, warm + measured):
         now = at + 1000
+        counts = at >= START_MS + warm * INTERVAL_MS
         began = time.process_time()
         metering.step(Message(Kind.READINGS, at, rows))
         outcome = metering.step(Message(Kind.TICK, now))
-        between = time.process_time()
-        for output in outcome.outputs:
-            if output.kind is not None:
-                emissions.step(Message(output.kind, now, output.rows, output.record))
-        after_emissions = time.process_time()
-        for output in outcome.outputs:
-            if output.kind is not None:
-                billing.step(Message(output.kind, now, output.rows, output.record))
-        ended = time.process_time()
-        if at < START_MS + warm * INTERVAL_MS:
-            continue
-        metering_s += between - began
-        emissions_s += after_emissions - between
-        billing_s += ended - after_emissions
-        readings += rows.height
-        windows += sum(one.rows.height for one in outcome.outputs if one.kind is Kind.WINDOWS and one.rows is not None)
+        took_s["metering"] += counts * (time.process_time() - began)
+        said = [Message(one.kind, now, one.rows, one.record) for one in outcome.outputs if one.kind is not None]
+        for name, agent in agents.items():
+            began = time.process_time()
+            for message in said:
+                agent.step(message)
+            took_s[name] += counts * (time.process_time() - began)
+        if counts:
+            readings += rows.height
+            windows += sum(one.rows.height for one in said if one.kind is Kind.WINDOWS and one.rows is not None)
     held = memory().rss - before
     idle = [spent_s(lambda: metering.step(Message(Kind.TICK, now))) for _ in range(50)]
     figures = {
-        "metering [readings/s]": readings / metering_s,
-        "emissions [windows/s]": windows / emissions_s,
-        "billing [windows/s]": windows / billing_s,
+        "metering [readings/s]": readings / took_s["metering"],
+        **{f"{name} [windows/s]": windows / took_s[name] for name in agents},
+        "all of them [CPU s per million readings]": sum(took_s.values()) / readings * 1e6,
         "metering, tick that changes nothing [ms]": statistics.median(idle) * 1e3,
         "all agents, memory per meter [bytes]": held / meters,
         "metering, points and numbers per meter [bytes]": metering.nbytes / meters,
     }
-    return (
-        figures
-        | snapshots_of("metering", metering, lambda: Metering(60))
-        | snapshots_of("emissions", emissions, lambda: Emissions(reference))
-        | snapshots_of("billing", billing, lambda: Billing(reference, charges))
-    )
+    figures |= snapshots_of("metering", metering, lambda: Metering(60))
+    for name, agent in agents.items():
+        figures |= snapshots_of(name, agent, fed[name])
+    return figures
 
 
 def snapshots_of(name: str, agent: Agent, new: Callable[[], Agent]) -> Figures:

@@ -201,8 +201,6 @@ class Worker:
         self._app = build_app(self.settings, self.kafka_url, directory)
         specs = self.topology(self.settings)
         self._stages = attach_stages(self._app, self.settings, specs, inherited, pulse=pulse, on_bug=self._fail)
-        await self._app.start()
-        observer.app, observer.stages = self._app, self._stages
         group = prefix + APP_ID
         writers = {
             prefix + table.topic: TableWriter(self._client, table, self._log_id, SUMS_EVERY_S) for table in STORED
@@ -215,8 +213,6 @@ class Worker:
             thread=self.thread,
             on_bug=self._fail,
         )
-        await self._storing.start()
-        observer.storing = self._storing
         if self.settings.archive_dir is not None:
             self._archiving = Storing(
                 self.settings,
@@ -228,18 +224,18 @@ class Worker:
                 store="archive",
                 blocks=ARCHIVE_BLOCKS,
             )
-            await self._archiving.start()
-        observer.archiving = self._archiving
         in_force = InForce(self._registry, self._reference)
         self._ingests = tuple(
             Ingest(self.settings, in_force, f"{group}-{one.group}", self.kafka_url, self._fail, field=one)
             for one in FIELD_TOPICS
         )
-        for ingest in self._ingests:
-            await ingest.start()
-        observer.ingests = self._ingests
         self._activities = Activities(self.settings, in_force, f"{group}-activities", self.kafka_url, self._fail)
-        await self._activities.start()
+        # Side by side: a broker lets a group wait before it answers the first member, and none waits for another's.
+        services = (self._app, self._storing, self._archiving, *self._ingests, self._activities)
+        await asyncio.gather(*(one.start() for one in services if one is not None))
+        observer.app, observer.stages = self._app, self._stages
+        observer.storing, observer.archiving = self._storing, self._archiving
+        observer.ingests = self._ingests
         observer.started = True
         log.info(
             "worker_started",
