@@ -14,6 +14,7 @@ from streams.settings import broker_addresses
 
 log = logging.getLogger(__name__)
 
+TOPICS_CLIENT_ID = "wattloop-topics"
 _POSITIVE = 0x7FFFFFFF
 _BOOTSTRAP_MS = 5_000  # whoever waits for a broker tries again, and must hear a signal in between
 
@@ -56,7 +57,7 @@ def ensure_topics(
     """
     admin = KafkaAdminClient(
         bootstrap_servers=list(broker_addresses(kafka_url)),
-        client_id="wattloop-topics",
+        client_id=TOPICS_CLIENT_ID,
         bootstrap_timeout_ms=_BOOTSTRAP_MS,
     )
     try:
@@ -110,7 +111,7 @@ def log_id(kafka_url: str) -> str:
     """Return the identity of the broker's log: offsets mean something within one of these only."""
     admin = KafkaAdminClient(
         bootstrap_servers=list(broker_addresses(kafka_url)),
-        client_id="wattloop-topics",
+        client_id=TOPICS_CLIENT_ID,
         bootstrap_timeout_ms=_BOOTSTRAP_MS,
     )
     try:

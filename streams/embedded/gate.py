@@ -9,7 +9,10 @@ The order of a restart::
     gate.close()              foreign requests stop here
     await gate.settled()      those already passed on are answered
     ...                       own producers pause, the worker drains and checkpoints, the broker is restarted
-    gate.attach(address)      own clients reach the new broker and create the topics; foreign ones still wait
+    gate.attach(address, only=client)
+                              one client reaches the new broker and creates the topics: a broker makes a topic, with a
+                              number of partitions of its own choice, for whoever asks for one that is not there
+    gate.admit_own()          own clients go on; foreign ones still wait
     gate.open()               foreign clients go on, and send again whatever was not acknowledged
 
 It is no line of defence: it listens on loopback, and any client may call itself ours.
@@ -42,6 +45,7 @@ class Gate:
         self._server: asyncio.Server | None = None
         self._upstream: Address | None = None
         self._opened = False
+        self._only: str | None = None
         self._connections: set[_Client] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._progress = asyncio.Event()
@@ -88,21 +92,35 @@ class Gate:
         if self._server is not None:
             await self._server.wait_closed()
 
-    def attach(self, upstream: Address) -> None:
+    def attach(self, upstream: Address, only: str | None = None) -> None:
         """Forward to another broker from now on; connections to the one before are dropped.
 
         Their clients connect again, and send again what was not acknowledged.
+
+        Parameters
+        ----------
+        upstream
+            The broker.
+        only
+            The id of the one client that reaches it until `admit_own` or `open`; None admits all own ones at once.
         """
         self._upstream = upstream
+        self._only = only
         for client in list(self._connections):
             if client.reached_broker:
                 client.drop()
+        self._admit_waiting()
+
+    def admit_own(self) -> None:
+        """Let all own clients pass."""
+        self._only = None
         self._admit_waiting()
 
     def open(self, upstream: Address | None = None) -> None:
         """Let foreign clients pass, after attaching to `upstream` when it is given."""
         if upstream is not None:
             self.attach(upstream)
+        self._only = None
         self._opened = True
         for client in list(self._connections):
             client.release(closed=True)
@@ -141,9 +159,11 @@ class Gate:
             client.drop()
         return len(late)
 
-    def admits(self, own: bool) -> bool:
+    def admits(self, own: bool, client_id: str) -> bool:
         """Whether such a client may reach the broker now."""
-        return self._upstream is not None and (own or self._opened)
+        if self._upstream is None:
+            return False
+        return client_id == self._only if self._only is not None else own or self._opened
 
     def joined(self, client: "_Client") -> None:
         """Note a connection."""
@@ -184,6 +204,7 @@ class _Client(asyncio.Protocol):
 
     def __init__(self, gate: Gate) -> None:
         self.own: bool | None = None  # not known before the first request header
+        self._client_id = ""
         self.reached_broker = False
         self._gate = gate
         self._transport: asyncio.Transport | None = None
@@ -255,7 +276,7 @@ class _Client(asyncio.Protocol):
 
     def try_to_enter(self) -> None:
         """Connect to the broker if this client may, and has not yet."""
-        if self.own is None or self.reached_broker or not self._gate.admits(self.own):
+        if self.own is None or self.reached_broker or not self._gate.admits(self.own, self._client_id):
             return
         self.reached_broker = True
         self._gate.connect(self)
@@ -295,6 +316,7 @@ class _Client(asyncio.Protocol):
             return
         if client_id is None:
             return
+        self._client_id = client_id
         self.own = client_id.startswith(self._gate.own_prefix)
         if not self.own:
             self._pending = PendingProduces()

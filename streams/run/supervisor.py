@@ -23,7 +23,7 @@ from rich.console import Console
 
 from schemas.registry import Registry
 from schemas.topics import METER_READINGS, REGISTRY, SITE_LIVE
-from streams.broker import changelog_topic, ensure_topics
+from streams.broker import TOPICS_CLIENT_ID, changelog_topic, ensure_topics
 from streams.demo.replay import FieldProducer, Replay
 from streams.demo.screen import Factory, Progress, Screen, Served
 from streams.embedded.broker import EmbeddedBroker, free_port
@@ -163,7 +163,7 @@ class Supervisor:
         prefix = settings.topic_prefix
         if self._broker is not None and self._gate is not None:
             address = await self._broker.start()
-            self._gate.attach(address)
+            self._gate.attach(address, only=TOPICS_CLIENT_ID)
         changelogs = [changelog_topic(prefix, APP_ID, spec.name) for spec in stages(settings)]
         await asyncio.to_thread(
             ensure_topics,
@@ -173,6 +173,8 @@ class Supervisor:
             settings.replication_factor,
             changelogs,
         )
+        if self._gate is not None:
+            self._gate.admit_own()
         await publish(broker_addresses(self._kafka_url), self.registry, topic=prefix + REGISTRY.name)
         await self._worker.start()
         self._producer = FieldProducer(self.kafka, settings.partitions, prefix + METER_READINGS.name)

@@ -232,6 +232,8 @@ def test_the_broker_stays_within_its_memory_bound_through_restarts_and_sums_stay
     feeding = threading.Thread(target=feed, daemon=True)
     feeding.start()
     while feeding.is_alive():
+        assert run.process is not None
+        assert run.process.poll() is None, (tmp_path / "err.log").read_text()[-3000:]
         peak = max(peak, broker_bytes(run))
         feeding.join(0.1)
     assert done.is_set()

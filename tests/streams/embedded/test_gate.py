@@ -131,6 +131,29 @@ def test_a_closed_gate_passes_our_own_clients_only():
     run(scenario)
 
 
+def test_a_gate_attached_for_one_client_lets_all_others_wait_until_own_ones_are_admitted():
+    async def scenario():
+        async with a_peer() as (peer, address), a_gate() as gate:
+            waiting, foreign = await Caller.to(gate, OWN), await Caller.to(gate, FOREIGN)
+            waiting.send(METADATA)
+            foreign.send(METADATA)
+            gate.attach(address, only="wattloop-topics")
+
+            assert await (await Caller.to(gate, "wattloop-topics")).ask(FETCH) == 1
+            newcomer = await Caller.to(gate, OWN)
+            newcomer.send(METADATA)
+            assert await (await Caller.to(gate, "wattloop-topics")).ask(FETCH) == 1
+
+            assert [peer.seen.get_nowait()[0] for _ in range(peer.seen.qsize())] == [FETCH, FETCH]
+            gate.admit_own()
+            assert [await waiting.answer(), await newcomer.answer()] == [1, 1]
+            assert peer.seen.qsize() == 2
+            gate.open()
+            assert await foreign.answer() == 1
+
+    run(scenario)
+
+
 def test_the_rest_of_a_request_cut_by_the_closing_waits_for_the_opening():
     async def scenario():
         async with a_peer() as (peer, address), a_gate() as gate:
