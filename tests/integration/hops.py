@@ -30,4 +30,8 @@ def wait_until_stored_to_the_end(pipeline: Pipeline) -> None:
 def _wait_until_read(pipeline: Pipeline, group: str, *topics: str) -> None:
     ends = ends_of(pipeline.broker, [pipeline.prefix + topic for topic in topics])
     assert ends
-    wait_for(lambda: has_committed(pipeline.broker, group, ends), _HOP_S, f"{group} at {ends}")
+    try:
+        wait_for(lambda: has_committed(pipeline.broker, group, ends), _HOP_S)
+    except AssertionError as failed:
+        live, lag = pipeline.get("/livez")[1], pipeline.command("lag")
+        raise AssertionError(f"{group} has not committed {ends} within {_HOP_S} s:\n{live}\n{lag}") from failed
