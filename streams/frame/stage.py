@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import faust
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.streams import Stream
+from faust.transport.consumer import Consumer
 from faust.types import TP, EventT, StreamT
 from faust.types.tables import TableT
 from faust.types.tuples import RecordMetadata
@@ -237,9 +238,13 @@ class Stage:
                 "got": offset,
             },
         )
+        place, consumer = self._place(lane.partition), self.app.consumer
+        # Faust commits one offset after the other, and waits for ever for one that it never delivers: what the state
+        # has beyond the group's offset is read again, and acknowledged as seen.
+        committed = consumer._committed_offset[place] if isinstance(consumer, Consumer) else None
         try:
             # Not `seek`: that reaches into the client from this thread, while the client's own thread reads.
-            await self.app.consumer.seek_wait({self._place(lane.partition): lane.next_offset})
+            await consumer.seek_wait({place: max(earliest, min(lane.next_offset, committed or lane.next_offset))})
         except IllegalStateError:
             # Revoked meanwhile: the message was left over from before.
             self.lanes.pop(lane.partition, None)
