@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import faust
+from faust.types import TP
 
 from streams.frame.local_copy import CopiedTable
 from streams.frame.pulse import Pulse
 from streams.frame.stage import Stage, StageSpec
+from streams.frame.standstill import mend_standstills
 from streams.settings import Settings
 from streams.topology import APP_ID
 
@@ -99,4 +101,22 @@ def attach_stages(
     )
     for stage in attached:
         stage.attach()
+    mend_standstills(app, lambda: passed(attached))
     return attached
+
+
+def passed(stages: Sequence[Stage]) -> dict[TP, int]:
+    """Return below which offset every agent on a partition has everything in its snapshots.
+
+    Partitions that an agent has not opened yet are left out.
+    """
+    found: dict[TP, int] = {}
+    closed: set[TP] = set()
+    for stage in stages:
+        for partition in range(stage.partitions):
+            place, lane = stage.place(partition), stage.lanes.get(partition)
+            if lane is None:
+                closed.add(place)
+            else:
+                found[place] = min(lane.restart_offset, found.get(place, lane.restart_offset))
+    return {place: offset for place, offset in found.items() if place not in closed}

@@ -141,15 +141,19 @@ class TopicLag:
 
 
 def readers(settings: Settings) -> tuple[Reader, ...]:
-    """Return every consumer group of a deployment with the topics it reads, in the order of the flow."""
+    """Return every consumer group of a deployment with the topics it reads, in the order of the flow.
+
+    Several agents may read one topic in one group: it stands here once.
+    """
     group = settings.topic_prefix + APP_ID
-    return (
+    found = (
         *(Reader(f"{group}-{one.group}", settings.topic_name(one.topic)) for one in FIELD_TOPICS),
         *(Reader(group, settings.topic_name(spec.source)) for spec in stages(settings)),
         Reader(f"{group}-activities", settings.topic_name(ACTIVITIES)),
         *(Reader(f"{group}-history", settings.topic_prefix + table.topic) for table in STORED),
         *([Reader(f"{group}-archive", settings.topic_name(TELEMETRY))] if settings.archive_dir else []),
     )
+    return tuple(dict.fromkeys(found))
 
 
 def made_from(settings: Settings) -> dict[str, str]:

@@ -26,6 +26,10 @@ class Metrics:
         self.agent_seeks_total = Counter(
             "wattloop_agent_seeks_total", "Times an agent went back because messages were skipped.", ["agent"]
         )
+        self.group_offset_standstills_total = Counter(
+            "wattloop_group_offset_standstills_total",
+            "Times a partition was read again because the group's offset did not follow its agents.",
+        )
         self.event_age_seconds = Gauge(
             "wattloop_event_age_seconds", "Age of the newest tick an agent applied.", ["agent"]
         )

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 import faust
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.streams import Stream
-from faust.transport.consumer import Consumer
 from faust.types import TP, EventT, StreamT
 from faust.types.tables import TableT
 from faust.types.tuples import RecordMetadata
@@ -30,6 +29,7 @@ from streams.frame.codec import Envelope, Origin, envelopes
 from streams.frame.lane import META, Lane, Verdict
 from streams.frame.letters import letters_of
 from streams.frame.pulse import Pulse
+from streams.frame.standstill import group_offset
 from streams.health.behind import Place, Reach
 from streams.metrics import METRICS
 
@@ -238,23 +238,26 @@ class Stage:
                 "got": offset,
             },
         )
-        place, consumer = self._place(lane.partition), self.app.consumer
+        place = self.place(lane.partition)
         # Faust commits one offset after the other, and waits for ever for one that it never delivers: what the state
         # has beyond the group's offset is read again, and acknowledged as seen.
-        committed = consumer._committed_offset[place] if isinstance(consumer, Consumer) else None
+        committed = group_offset(self.app, place)
         try:
             # Not `seek`: that reaches into the client from this thread, while the client's own thread reads.
-            await consumer.seek_wait({place: max(earliest, min(lane.next_offset, committed or lane.next_offset))})
+            await self.app.consumer.seek_wait(
+                {place: max(earliest, min(lane.next_offset, committed or lane.next_offset))}
+            )
         except IllegalStateError:
             # Revoked meanwhile: the message was left over from before.
             self.lanes.pop(lane.partition, None)
             log.info("seek_left_to_the_next_owner", extra={"agent": self.spec.name, "partition": lane.partition})
 
-    def _place(self, partition: int) -> TP:
+    def place(self, partition: int) -> TP:
+        """Return a partition of the topic it reads, as Faust names it."""
         return TP(self.prefix + self.spec.source.name, partition)
 
     async def _earliest(self, partition: int) -> int:
-        place = self._place(partition)
+        place = self.place(partition)
         while True:
             try:
                 return (await self.app.consumer.earliest_offsets(place)).get(place, 0)

@@ -89,6 +89,12 @@ def test_every_group_of_a_worker_is_asked_for_what_it_reads():
     assert Reader("t.wattloop-history", "t.emissions.v1") in asked
 
 
+def test_a_topic_that_several_agents_of_a_group_read_is_counted_once():
+    asked = readers(Settings())
+
+    assert len(set(asked)) == len(asked)
+
+
 def test_records_that_carry_event_time_are_dated_by_what_they_were_made_from():
     sources = made_from(Settings(topic_prefix="t."))
 
