@@ -31,7 +31,7 @@ from streams.topology import APP_ID
 Answer = TypeVar("Answer")
 Command = Callable[..., None]
 
-STAGES = ("ingest", "metering")
+STAGES = ("ingest", "activities", "metering")
 FIELDS = ("config", "kafka_url", "topic_prefix")
 _OF_METERING = (
     "letters of metering hold rows, not the bytes that came (values may be multiplied already), "
@@ -161,7 +161,7 @@ def show(flags: Flags, place: Place, raw: bool) -> None:
 @click.option("--force", is_flag=True, help="Also letters of metering, and letters that may have been sent before.")
 @settings_flags(FIELDS)
 def replay(flags: Flags, limit: int | None, dry_run: bool, force: bool, **chosen: object) -> None:
-    """Send letters to meter.readings.v1 again, as they came; each only once, however often this is run.
+    """Send letters to the topic they came from again, as they came; each only once, however often this is run.
 
     \b
     Example:
@@ -281,14 +281,9 @@ def _told(done: Replayed, *, dry_run: bool) -> Iterable[str]:
         )
     if done.of_metering:
         yield f"{_letters(done.of_metering.total())}{_by_reason(done.of_metering)} refused: {_OF_METERING}; --force"
-    if done.of_other_topics:
-        yield (
-            f"{_letters(done.of_other_topics.total())}{_by_reason(done.of_other_topics)} left out: only readings can "
-            "be sent again; have weather and production sent anew by their source"
-        )
     if done.unsure:
         yield (
-            f"{_letters(done.unsure)} refused: a replay broke off with them, and what it sent is no longer on the raw "
+            f"{_letters(done.unsure)} refused: a replay broke off with them, and what it sent is no longer on the "
             "topic, so they may have been sent; --force sends them"
         )
     if done.too_large:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from aiokafka import ConsumerRecord
@@ -21,11 +21,13 @@ from schemas.rejection import (
     HEADER_TIMESTAMP,
     HEADER_TOPIC,
 )
+from schemas.topics import ACTIVITIES, METER_READINGS
 from streams.ingest.decode import decode
+from streams.ingest.field import FIELD_TOPICS
 from streams.ingest.poll import ARROW_TYPE, Poll, RawMessage
 
-INGEST = "ingest"
 BEGUN = "begun"
+AS_IT_CAME = frozenset({ACTIVITIES.name, *(one.topic.name for one in FIELD_TOPICS)})  # letters of these hold the bytes
 DONE = "done"
 
 # Also found in JSON that is broken, where most of what operators look for is.
@@ -72,7 +74,7 @@ class Letter:
     reason, detail
         Why it was refused, and what was expected.
     stage
-        Who refused it: `ingest` or `metering`.
+        Who refused it: `ingest`, `activities` or an agent.
     source_topic, source_partition, source_offset, source_index
         The message it was in, and which part of it.
     arrived_at
@@ -101,6 +103,16 @@ class Letter:
         return next(iter(sites_in(self.value, self.content_type)), None) or self.key_text
 
     @property
+    def holds_what_came(self) -> bool:
+        """Whether its bytes are those the field sent; agents refuse rows of batches."""
+        return self.source_topic in AS_IT_CAME
+
+    @property
+    def topic_again(self) -> str:
+        """Where it is sent again, without prefix: where it came from, or where rows can begin anew."""
+        return self.source_topic if self.holds_what_came else METER_READINGS.name
+
+    @property
     def key_text(self) -> str | None:
         """The key, None when there is none or it is not UTF-8."""
         try:
@@ -125,8 +137,10 @@ class Note:
         When. [ms UTC]
     offsets
         The letters.
-    raw_ends
-        `begun`: raw partition -> an offset at or before the first message that can follow from it.
+    topic
+        `begun`: where they are sent, without prefix.
+    ends
+        `begun`: partition of that topic -> an offset at or before the first message that can follow from it.
     """
 
     place: Place
@@ -134,12 +148,14 @@ class Note:
     run: str
     at: int
     offsets: tuple[int, ...]
-    raw_ends: Mapping[int, int]
+    topic: str = ""
+    ends: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def value(self) -> bytes:
         """The note on the wire."""
-        return json.dumps({"run": self.run, "letters": self.offsets, "raw_ends": self.raw_ends}).encode()
+        said = {"run": self.run, "letters": self.offsets, "topic": self.topic, "ends": self.ends}
+        return json.dumps(said).encode()
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:
@@ -195,7 +211,8 @@ def _note(place: Place, record: ConsumerRecord, headers: Mapping[str, bytes]) ->
         str(said["run"]),
         record.timestamp,
         tuple(int(offset) for offset in said["letters"]),
-        {int(partition): int(end) for partition, end in said["raw_ends"].items()},
+        str(said["topic"]),
+        {int(partition): int(end) for partition, end in said["ends"].items()},
     )
 
 

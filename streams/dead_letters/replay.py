@@ -2,7 +2,7 @@
 
 Before a batch is sent, a note `begun` is written behind its letters, into their partition of dead-letters.v1; when the
 broker has the batch, a note `done`. The log decides who of two replays was first, and a note lives as long as its
-letters. Where `begun` has no `done`, the raw topic says what was sent: every message sent again names its letter.
+letters. Where `begun` has no `done`, the topic they go to says what was sent: every message names its letter.
 """
 
 import asyncio
@@ -16,9 +16,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import BrokerResponseError, MessageSizeTooLargeError
 
 from schemas.rejection import HEADER_REPLAYED_FROM
-from schemas.topics import METER_READINGS
 from streams.broker import partition_for
-from streams.dead_letters.letter import BEGUN, DONE, INGEST, Filters, Letter, Note, Place, headers_again
+from streams.dead_letters.letter import BEGUN, DONE, Filters, Letter, Note, Place, headers_again
 from streams.dead_letters.topic import CLIENT_ID, DeadLetters, DeadLettersError, Journal
 from streams.leaving import leave
 
@@ -43,11 +42,9 @@ class Replayed:
     busy
         Another replay has begun with them and may still be sending.
     unsure
-        An earlier replay broke off with them, and what it sent has aged out of the raw topic.
+        An earlier replay broke off with them, and what it sent has aged out of its topic.
     of_metering
         Not the original bytes, so not sent.
-    of_other_topics
-        Letters of weather or production, by topic: only readings are sent again.
     too_large
         Refused by the broker for their size.
     """
@@ -57,7 +54,6 @@ class Replayed:
     busy: int = 0
     unsure: int = 0
     of_metering: Counter[str] = field(default_factory=Counter)
-    of_other_topics: Counter[str] = field(default_factory=Counter)
     too_large: list[Place] = field(default_factory=list)
 
 
@@ -84,6 +80,7 @@ class Replay:
     _journal: Journal = field(default_factory=Journal)
     _busy: set[Place] = field(default_factory=set)
     _unsure: set[Place] = field(default_factory=set)
+    _ends: dict[str, Mapping[int, int]] = field(default_factory=dict)
     _done: Replayed = field(default_factory=Replayed)
 
     @property
@@ -109,53 +106,64 @@ class Replay:
             If it broke off; the same command then finds out what was sent.
         """
         ends = await self.topic.ends()
-        raw_ends = await self.topic.ends(self.topic.raw_name)
         async for one in self.topic.messages(ends):
             if isinstance(one, Note):
                 self._journal.take(one)
-        found = await self._settle(raw_ends)
+        found = await self._settle()
         if dry_run:
             async for batch in self._batches(ends, filters, limit):
                 self._done.sent.update(letter.reason for letter in batch)
             return self._done
         async with _producer(self.topic.brokers) as producer:
-            sender = _Sender(self, producer, raw_ends, dict(ends))
+            sender = _Sender(self, producer, dict(ends))
             await sender.note_found(found)
             async for batch in self._batches(ends, filters, limit):
                 await sender.send(batch, self._done)
         return self._done
 
-    async def _settle(self, raw_ends: Mapping[int, int]) -> list[Place]:
+    async def ends_of(self, topic: str) -> Mapping[int, int]:
+        """Return where a topic that letters are sent to ended at some time before they were."""
+        if topic not in self._ends:
+            self._ends[topic] = await self.topic.ends(self.topic.prefix + topic)
+        return self._ends[topic]
+
+    async def _settle(self) -> list[Place]:
         """Find out what became of letters others have begun with; return those that were sent."""
         now = self.clock()
-        asked: set[Place] = set()
-        begins: dict[int, int] = {}
+        asked: dict[str, set[Place]] = {}
+        begins: dict[str, dict[int, int]] = {}
         for note, places in self._journal.open_notes():
             if now - note.at < LEASE_S * 1000:
                 self._busy.update(places)
                 continue
-            asked.update(places)
-            for partition, end in note.raw_ends.items():
-                begins[partition] = min(end, begins.get(partition, end))
-        if not asked:
-            return []
-        kept = await self.topic.begins(self.topic.raw_name, begins)
-        aged_out = any(kept[partition] > begin for partition, begin in begins.items())
-        begins = {partition: max(begin, kept[partition]) for partition, begin in begins.items()}
+            asked.setdefault(note.topic, set()).update(places)
+            begun = begins.setdefault(note.topic, {})
+            for partition, end in note.ends.items():
+                begun[partition] = min(end, begun.get(partition, end))
         sent: set[Place] = set()
-        ends = {partition: raw_ends[partition] for partition in begins}
-        async for record in self.topic.records(self.topic.raw_name, ends, begins):
-            sent.update(place for place in _replayed_from(record.headers) if place in asked)
+        for topic, letters in asked.items():
+            sent |= await self._sent_to(topic, letters, begins[topic])
         self._journal.mark(sent)
-        if aged_out:
-            self._unsure = asked - sent
         return sorted(sent)
+
+    async def _sent_to(self, topic: str, asked: set[Place], begins: Mapping[int, int]) -> set[Place]:
+        """Return which of these letters are on a topic; they may be from these offsets on."""
+        name = self.topic.prefix + topic
+        kept = await self.topic.begins(name, begins)
+        now = await self.ends_of(topic)
+        from_there = {partition: max(begin, kept[partition]) for partition, begin in begins.items()}
+        sent: set[Place] = set()
+        async for record in self.topic.records(name, {partition: now[partition] for partition in begins}, from_there):
+            sent.update(place for place in _replayed_from(record.headers) if place in asked)
+        if any(kept[partition] > begin for partition, begin in begins.items()):
+            self._unsure |= asked - sent
+        return sent
 
     async def _batches(
         self, ends: Mapping[int, int], filters: Filters, limit: int | None
     ) -> AsyncGenerator[list[Letter], None]:
-        """Yield the letters to send, a batch being of one partition, in its order."""
-        batches: dict[int, list[Letter]] = {}
+        """Yield the letters to send, a batch being of one partition, in its order, and for one topic."""
+        batches: dict[tuple[int, str], list[Letter]] = {}
         taken = 0
         async with aclosing(self.topic.messages(ends)) as messages:
             async for one in messages:
@@ -164,23 +172,22 @@ class Replay:
                 if not isinstance(one, Letter) or not filters.take(one) or not self._may_be_sent(one):
                     continue
                 taken += 1
-                batch = batches.setdefault(one.place.partition, [])
+                kind = one.place.partition, one.topic_again
+                batch = batches.setdefault(kind, [])
                 batch.append(one)
                 if len(batch) >= BATCH_LETTERS or sum(len(letter.value) for letter in batch) >= BATCH_BYTES:
-                    yield batches.pop(one.place.partition)
+                    yield batches.pop(kind)
         for batch in batches.values():
             yield batch
 
     def _may_be_sent(self, letter: Letter) -> bool:
-        if letter.stage == INGEST and letter.source_topic != METER_READINGS.name:
-            self._done.of_other_topics[letter.source_topic] += 1
-        elif self._journal.is_done(letter.place):
+        if self._journal.is_done(letter.place):
             self._done.before += 1
         elif letter.place in self._busy:
             self._done.busy += 1
         elif letter.place in self._unsure and not self.force:
             self._done.unsure += 1
-        elif letter.stage != INGEST and not self.force:
+        elif not letter.holds_what_came and not self.force:
             self._done.of_metering[letter.reason] += 1
         else:
             return True
@@ -193,7 +200,6 @@ class _Sender:
 
     replay: Replay
     producer: AIOKafkaProducer
-    raw_ends: Mapping[int, int]
     seen: dict[int, int]  # how far notes of others are known
     taken: dict[int, set[int]] = field(default_factory=dict)  # letters those notes name
 
@@ -202,24 +208,25 @@ class _Sender:
         for partition in sorted({place.partition for place in sent}):
             offsets = [place.offset for place in sent if place.partition == partition]
             for begin in range(0, len(offsets), BATCH_LETTERS):
-                await self._note(partition, DONE, offsets[begin : begin + BATCH_LETTERS], {})
+                await self._note(partition, DONE, offsets[begin : begin + BATCH_LETTERS])
 
     async def send(self, batch: Sequence[Letter], done: Replayed) -> None:
         """Send a batch, except letters another replay was faster with."""
-        targets = [(letter, target_partition(letter, len(self.raw_ends))) for letter in batch]
-        partition = batch[0].place.partition
+        partition, topic = batch[0].place.partition, batch[0].topic_again
+        ends = await self.replay.ends_of(topic)
+        targets = [(letter, target_partition(letter, len(ends))) for letter in batch]
         started = time.monotonic()
-        raw_ends = {target: self.raw_ends[target] for _, target in targets}
-        place = await self._note(partition, BEGUN, [letter.place.offset for letter in batch], raw_ends)
+        offsets = [letter.place.offset for letter in batch]
+        place = await self._note(partition, BEGUN, offsets, topic, {target: ends[target] for _, target in targets})
         taken = await self._taken_by_others(place)
-        done.busy += len(taken & {letter.place.offset for letter in batch})
+        done.busy += len(taken.intersection(offsets))
         mine = [(letter, target) for letter, target in targets if letter.place.offset not in taken]
         if time.monotonic() - started > SEND_S:
             raise DeadLettersError(f"stood still for more than {SEND_S:g} s before sending; ask again in {LEASE_S} s")
         async with asyncio.timeout(SEND_S):
             futures = [
                 await self.producer.send(
-                    self.replay.topic.raw_name,
+                    self.replay.topic.prefix + topic,
                     letter.value,
                     letter.key,
                     partition=target,
@@ -239,7 +246,7 @@ class _Sender:
                 sent.append(letter.place.offset)
                 done.sent[letter.reason] += 1
         if sent:
-            await self._note(partition, DONE, sent, {})
+            await self._note(partition, DONE, sent, topic)
         if errors:
             raise errors[0]
 
@@ -254,9 +261,16 @@ class _Sender:
             self.seen[mine.partition] = mine.offset + 1
         return taken
 
-    async def _note(self, partition: int, state: str, offsets: Iterable[int], raw_ends: Mapping[int, int]) -> Place:
+    async def _note(
+        self,
+        partition: int,
+        state: str,
+        offsets: Iterable[int],
+        topic: str = "",
+        ends: Mapping[int, int] | None = None,
+    ) -> Place:
         at = self.replay.clock()
-        note = Note(Place(partition, -1), state, self.replay.run, at, tuple(offsets), raw_ends)
+        note = Note(Place(partition, -1), state, self.replay.run, at, tuple(offsets), topic, ends or {})
         written = await self.producer.send_and_wait(
             self.replay.topic.name, note.value, partition=partition, timestamp_ms=at, headers=note.headers
         )
@@ -266,14 +280,14 @@ class _Sender:
 
 
 def target_partition(letter: Letter, partitions: int) -> int:
-    """Return the raw partition a letter is sent to: that of its key, else of its site, else where it came from.
+    """Return the partition a letter is sent to: that of its key, else of its site, else where it came from.
 
     Parameters
     ----------
     letter
         The letter.
     partitions
-        How many the raw topic has.
+        How many its topic has.
     """
     site = letter.key_text or letter.site
     return partition_for(site, partitions) if site else letter.source_partition % partitions

@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.topics import DEAD_LETTERS, METER_READINGS
+from schemas.topics import DEAD_LETTERS
 from streams.dead_letters.letter import BEGUN, DONE, Foreign, Letter, Note, Place, read
 from streams.embedded.ends import end_offsets
 from streams.leaving import leave
@@ -37,7 +37,6 @@ class DeadLetters:
         self.brokers = list(brokers)
         self.prefix = prefix
         self.name = prefix + DEAD_LETTERS.name
-        self.raw_name = prefix + METER_READINGS.name
 
     async def ends(self, topic: str | None = None) -> dict[int, int]:
         """Return where a topic ends now, by partition.
@@ -139,8 +138,8 @@ class Journal:
     Examples
     --------
     >>> journal = Journal()
-    >>> journal.take(Note(Place(0, 7), "begun", "a", 1000, (3, 4), {1: 20}))
-    >>> journal.take(Note(Place(0, 8), "done", "a", 1001, (3,), {}))
+    >>> journal.take(Note(Place(0, 7), "begun", "a", 1000, (3, 4), "weather.v1", {1: 20}))
+    >>> journal.take(Note(Place(0, 8), "done", "a", 1001, (3,)))
     >>> [(note.run, [str(place) for place in unsure]) for note, unsure in journal.open_notes()]
     [('a', ['0:4'])]
     """

@@ -21,8 +21,6 @@ from schemas.rejection import (
 from schemas.topics import DEAD_LETTERS
 from streams.frame.codec import Envelope, Headers, Origin
 
-_ROWS = 2_000  # keeps a letter well below a broker's limit for one message
-
 LETTER_ROWS = 2_000  # keeps a letter well below a broker's limit for one message
 
 # What a dead letter says was expected; `wattloop dlq` and the runbooks use the same sentences.
@@ -42,7 +40,6 @@ EXPECTED: dict[Reason, str] = {
     Reason.UNKNOWN_LINE: "expected line_id to be an equipment of this site in the registry",
     Reason.UNKNOWN_SHIFT: "expected shift to be the name of a shift of this site in the registry",
     Reason.REGISTER_DECREASED: "expected a register that never goes back",
-    Reason.UNKNOWN_SITE: "expected a site of the registry",
     Reason.NO_FACTOR: "expected a fuel of the reference data, in a unit it has a checked factor for",
     Reason.INVALID_ACTIVITY: "expected the fields of an activity, as docs/contracts.md has them",
 }

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from pipeline import PARTITIONS, Pipeline, Raw, wait_for
 
 from schemas.rejection import Reason
-from schemas.topics import DEAD_LETTERS, METER_READINGS
+from schemas.topics import ACTIVITIES, DEAD_LETTERS, METER_READINGS, PRODUCTION, TELEMETRY, WEATHER
 from streams.broker import ensure_topics, partition_for
 from streams.dead_letters.letter import BEGUN, Filters, Letter, Note, Place, headers_again
 from streams.dead_letters.replay import LEASE_S, Replay, Replayed
@@ -40,8 +40,8 @@ def later() -> int:
     return now() + 2 * LEASE_S * 1000
 
 
-def letter_headers(reason: Reason, number: int, stage: str = "ingest") -> Headers:
-    origin = Origin("meter.readings.v1", 0, number)
+def letter_headers(reason: Reason, number: int, stage: str = "ingest", source: str = METER_READINGS.name) -> Headers:
+    origin = Origin(source, 0, number)
     ours = headers_of(reason, stage, origin, index=0, arrived_at=ARRIVED + number, content_type="application/json")
     return [*ours, ("gateway", b"g-7")]
 
@@ -64,11 +64,22 @@ async def write(pipeline: Pipeline, topic: str, sent: Sequence[tuple[int, bytes 
         await producer.stop()
 
 
-def with_letters(pipeline: Pipeline, count: int, stage: str = "ingest", reason: Reason = Reason.UNKNOWN_METER) -> None:
+def with_letters(
+    pipeline: Pipeline,
+    count: int,
+    stage: str = "ingest",
+    reason: Reason = Reason.UNKNOWN_METER,
+    source: str = METER_READINGS.name,
+) -> None:
     """Topics of a deployment, and letters of three sites as ingest writes them; no worker runs."""
     ensure_topics(f"kafka://{pipeline.broker}", pipeline.prefix, PARTITIONS, 1, ())
     sent = [
-        (partition_for(site, PARTITIONS), site.encode(), value_of(number), letter_headers(reason, number, stage))
+        (
+            partition_for(site, PARTITIONS),
+            site.encode(),
+            value_of(number),
+            letter_headers(reason, number, stage, source),
+        )
         for number in range(count)
         for site in [SITES[number % 3]]
     ]
@@ -84,13 +95,13 @@ def replayed(pipeline: Pipeline, run: str, filters: Filters | None = None, at: i
     return asyncio.run(replay.run_once(filters or Filters()))
 
 
-def raw_messages(pipeline: Pipeline) -> list[tuple[int, bytes | None, bytes | None, dict[str, bytes]]]:
+def raw_messages(
+    pipeline: Pipeline, of: str = METER_READINGS.name
+) -> list[tuple[int, bytes | None, bytes | None, dict[str, bytes]]]:
     async def read() -> list[tuple[int, bytes | None, bytes | None, dict[str, bytes]]]:
-        topic = letters_of(pipeline)
-        ends = await topic.ends(topic.raw_name)
-        return [
-            (one.partition, one.key, one.value, dict(one.headers)) async for one in topic.records(topic.raw_name, ends)
-        ]
+        topic, name = letters_of(pipeline), pipeline.prefix + of
+        ends = await topic.ends(name)
+        return [(one.partition, one.key, one.value, dict(one.headers)) async for one in topic.records(name, ends)]
 
     return asyncio.run(read())
 
@@ -150,7 +161,7 @@ def test_one_letter_is_shown_with_everything(pipeline: Pipeline) -> None:
 
 
 def test_letters_of_metering_are_refused(pipeline: Pipeline) -> None:
-    with_letters(pipeline, 2, stage="metering", reason=Reason.LATE)
+    with_letters(pipeline, 2, stage="metering", reason=Reason.LATE, source=TELEMETRY.name)
 
     refused = run(pipeline, "replay")
 
@@ -158,6 +169,37 @@ def test_letters_of_metering_are_refused(pipeline: Pipeline) -> None:
     assert "2 letters (2 late) refused: letters of metering hold rows" in refused.stdout
     assert raw_messages(pipeline) == []
     assert run(pipeline, "replay", "--force").stdout.startswith("2 letters sent")
+
+
+def test_letters_of_every_topic_of_the_field_go_back_where_they_came_from(pipeline: Pipeline) -> None:
+    for topic in (WEATHER, PRODUCTION):
+        with_letters(pipeline, 3, reason=Reason.UNKNOWN_SITE, source=topic.name)
+    with_letters(pipeline, 3, reason=Reason.NO_FACTOR, stage="activities", source=ACTIVITIES.name)
+    with_letters(pipeline, 3)
+
+    assert replayed(pipeline, "a").sent.total() == 12
+    for topic in (WEATHER, PRODUCTION, ACTIVITIES, METER_READINGS):
+        sent = raw_messages(pipeline, topic.name)
+        assert sorted(value or b"" for _, _, value, _ in sent) == sorted(map(value_of, range(3)))
+    assert replayed(pipeline, "b").before == 12
+
+
+def test_a_replay_of_weather_that_was_killed_is_completed_from_the_topic_of_weather(pipeline: Pipeline) -> None:
+    with_letters(pipeline, 3, reason=Reason.UNKNOWN_SITE, source=WEATHER.name)
+    partition = partition_for("zj-steel", PARTITIONS)
+    note = Note(Place(partition, -1), BEGUN, "killed", now(), (0,), WEATHER.name, {partition: 0})
+
+    async def die_behind_the_sending() -> None:
+        letter = await letters_of(pipeline).message(Place(partition, 0))
+        assert isinstance(letter, Letter)
+        await write(pipeline, DEAD_LETTERS.name, [(partition, None, note.value, note.headers)])
+        await write(pipeline, WEATHER.name, [(partition, b"zj-steel", letter.value, headers_again(letter))])
+
+    asyncio.run(die_behind_the_sending())
+
+    after = replayed(pipeline, "after", at=later())
+    assert (after.sent.total(), after.before) == (2, 1)
+    assert len(raw_messages(pipeline, WEATHER.name)) == 3
 
 
 def test_two_replays_at_once_send_every_letter_once(pipeline: Pipeline) -> None:
@@ -180,7 +222,15 @@ def test_a_replay_that_was_killed_half_way_is_completed_by_the_next_and_nothing_
     with_letters(pipeline, 9)
     partition = partition_for("zj-steel", PARTITIONS)
     mine = [Place(partition, offset) for offset in range(3)]
-    note = Note(Place(partition, -1), BEGUN, "killed", now(), tuple(one.offset for one in mine), {partition: 0})
+    note = Note(
+        Place(partition, -1),
+        BEGUN,
+        "killed",
+        now(),
+        tuple(one.offset for one in mine),
+        METER_READINGS.name,
+        {partition: 0},
+    )
 
     async def die_half_way() -> None:
         topic = letters_of(pipeline)

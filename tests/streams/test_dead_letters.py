@@ -54,7 +54,8 @@ def a_letter(
 
 
 def a_note(state: str, *offsets: int, run: str = "a", partition: int = 3) -> Note:
-    return Note(Place(partition, 100), state, run, ARRIVED, offsets, {1: 20} if state == "begun" else {})
+    ends = {1: 20} if state == "begun" else {}
+    return Note(Place(partition, 100), state, run, ARRIVED, offsets, "weather.v1", ends)
 
 
 def test_a_letter_tells_where_it_was_read_and_what_was_expected():
@@ -198,7 +199,9 @@ def test_what_would_steer_a_terminal_is_written_out():
 
 
 def test_a_note_is_json_that_others_can_read():
-    assert json.loads(a_note("begun", 4).value) == {"run": "a", "letters": [4], "raw_ends": {"1": 20}}
+    said = json.loads(a_note("begun", 4).value)
+
+    assert said == {"run": "a", "letters": [4], "topic": "weather.v1", "ends": {"1": 20}}
 
 
 @pytest.mark.parametrize("text", ["", "3", "3:", "a:1", "3:1:0", "-1:2", "3:1 "])
