@@ -235,7 +235,7 @@ class Worker:
         await asyncio.gather(*(one.start() for one in services if one is not None))
         observer.app, observer.stages = self._app, self._stages
         observer.storing, observer.archiving = self._storing, self._archiving
-        observer.ingests = self._ingests
+        observer.ingests, observer.activities = self._ingests, self._activities
         observer.started = True
         log.info(
             "worker_started",

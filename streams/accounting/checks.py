@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.accounting import INGEST
 from schemas.topics import (
+    ACTIVITIES,
     BALANCE,
     DEAD_LETTERS,
     DEMAND,
@@ -248,6 +249,16 @@ CHECKS = (
             DEAD_LETTERS.name,
         )
         for raw, table, _ in _BESIDE
+    ),
+    # Not the activities stored: one that is sent again under its id replaces the one before it.
+    Check(
+        "dead letters of activities",
+        INGEST,
+        ACTIVITIES.name,
+        ("refused",),
+        None,
+        _LETTERS.format(rows="1", stage="activities", topic=ACTIVITIES.name),
+        DEAD_LETTERS.name,
     ),
 )
 

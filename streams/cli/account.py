@@ -11,6 +11,7 @@ import click
 import polars as pl
 from clickhouse_connect.driver.client import Client
 
+from schemas.topics import METER_READINGS
 from sinks.clickhouse.client import connect, read_dsn
 from sinks.clickhouse.errors import SinkMisconfigured, SinkUnavailable
 from streams.accounting.checks import Period
@@ -120,7 +121,7 @@ def as_text(proof: Proof, period: Period, *, each: bool) -> Iterator[str]:
         counts = (f"{row[name]:,}" for name in _COUNTS)
         rows.append((row["station"], where, *counts, f"{row['sent_import_kwh']:,.3f}"))
     yield from _aligned(rows)
-    received = proof.totals.filter(station="ingest")
+    received = proof.totals.filter(station="ingest", topic=METER_READINGS.name)
     if proof.replaced:
         yield f"{proof.replaced:,} windows or records were replaced by later ones"
     for (log_id, station), lacking in proof.behind.items():

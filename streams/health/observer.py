@@ -13,6 +13,8 @@ from streams.health.behind import Behind, Book, Place, Reach
 from streams.health.progress import Check, Progress, Sighting
 from streams.health.world import World
 from streams.history_thread import HistoryThread
+from streams.ingest.activities import STATION as ACTIVITIES
+from streams.ingest.activities import Activities
 from streams.ingest.service import Ingest
 from streams.metrics import METRICS
 from streams.settings import Settings
@@ -54,6 +56,7 @@ class Observer:
         self.app: faust.App | None = None
         self.stages: Sequence[Stage] = ()
         self.ingests: Sequence[Ingest] = ()
+        self.activities: Activities | None = None
         self.storing: Storing | None = None
         self.archiving: Storing | None = None
         self.started = False
@@ -154,7 +157,10 @@ class Observer:
 
     @property
     def _ingest_waits(self) -> bool:
-        return any(one.waits_for_broker for one in self.ingests)
+        activities = self.activities
+        return any(one.waits_for_broker for one in self.ingests) or (
+            activities is not None and activities.waits_for_broker
+        )
 
     def _recovering(self) -> str:
         app = self.app
@@ -166,6 +172,8 @@ class Observer:
 
     def _reaches(self) -> dict[str, Mapping[Place, Reach]]:
         found: dict[str, Mapping[Place, Reach]] = {one.field.group: one.reaches() for one in self.ingests}
+        if self.activities is not None:
+            found[ACTIVITIES] = self.activities.reaches()
         if self.app is not None and self.app.started:
             found |= {stage.spec.name: stage.reaches() for stage in self.stages}
         if self.storing is not None:
@@ -179,6 +187,9 @@ class Observer:
             name = one.field.group
             waiting = _records(behind, name) or one.ticks_due(int(self._wall() * 1000))
             self._progress.saw(name, Sighting(one.moved, waiting, self._broker_excuse), now)
+        if self.activities is not None:
+            waiting = _records(behind, ACTIVITIES)
+            self._progress.saw(ACTIVITIES, Sighting(self.activities.moved, waiting, self._broker_excuse), now)
 
     def _look_at_agents(
         self,

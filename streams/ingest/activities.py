@@ -1,26 +1,31 @@
 """The activities service: fuels and heat from the field, checked, priced and passed on in their order.
 
-What a poll caused is acknowledged by the broker before its offsets are committed. After a kill the same activities are
-passed on again with the same ids and origins, and the history drops them.
+What a poll caused is acknowledged by the broker, then accounting.v1 is told, then offsets are committed. After a kill
+the same activities are passed on again with the same ids and origins, and the history drops them.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 import polars as pl
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from mode import Service
 
+from schemas.accounting import INGEST, Caused
 from schemas.activity import ACTIVITY_RECORD
 from schemas.flow import Output, SiteRecord
 from schemas.reference.catalogue import REFERENCE_VERSION, load_fuels
 from schemas.rejection import HEADER_DETAIL
 from schemas.topics import ACTIVITIES, ACTIVITY, DEAD_LETTERS
+from streams.accounting.segment import Segment, Tally, minute_of, note
 from streams.broker import partition_for
 from streams.frame.codec import Envelope, Origin, envelopes
 from streams.frame.letters import headers_of
+from streams.health.behind import Place, Reach
 from streams.ingest.activity_lines import Refused, judged
 from streams.ingest.sender import OrderedSender
 from streams.leaving import leave
@@ -67,6 +72,8 @@ class Activities(Service):
         self._on_bug = on_bug
         self._fuels = load_fuels()
         self._passed_on: dict[TopicPartition, int] = {}
+        self.moved = 0  # messages passed on
+        self.waits_for_broker = False
         servers = list(broker_addresses(kafka_url))
         self._topic = settings.topic_prefix + ACTIVITIES.name
         self._consumer = AIOKafkaConsumer(
@@ -96,6 +103,11 @@ class Activities(Service):
         """Return whether everything before these ends has been passed on."""
         return all(end <= self._passed_on.get(TopicPartition(*place), 0) for place, end in ends.items())
 
+    def reaches(self) -> dict[Place, Reach]:
+        """Return how far it is on its partitions."""
+        consumer = self._consumer
+        return {one: Reach(self._passed_on.get(one), consumer.highwater(one), None) for one in consumer.assignment()}
+
     @Service.task
     async def _work(self) -> None:
         while not self.should_stop:
@@ -104,7 +116,9 @@ class Activities(Service):
                     await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
                 ).items():
                     await self._pass_on(place, records)
+                self.waits_for_broker = False
             except (KafkaError, OSError) as error:
+                self.waits_for_broker = True
                 log.warning("activities_wait_for_broker", extra={"error": f"{type(error).__name__}: {error}"})
                 await self.sleep(_RETRY_S)
                 await self._rewind()
@@ -116,21 +130,34 @@ class Activities(Service):
                 return
 
     async def _pass_on(self, place: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
+        begin = await self._begin(place, records[0].offset)
         sites = self._registry.sites
-        sent = [one for record in records for one in followed(record, sites, self._fuels, self._settings.partitions)]
-        await self._sender.send(sent)
-        letters = sum(one.topic == DEAD_LETTERS.name for _, one in sent)
+        followed_by = [list(followed(one, sites, self._fuels, self._settings.partitions)) for one in records]
+        caused = await self._sender.send([one for some in followed_by for one in some])
+        refused = [sum(one.topic == DEAD_LETTERS.name for _, one in some) for some in followed_by]
+        used = [len(some) - letters for some, letters in zip(followed_by, refused, strict=True)]
         METRICS.ingest_messages_total.labels(ACTIVITIES.name).inc(len(records))
         log.info(
             "activities_taken",
-            extra={"messages": len(records), "activities": len(sent) - letters, "refused": letters},
+            extra={"messages": len(records), "activities": sum(used), "refused": sum(refused)},
         )
+        segments = list(segments_of(place.partition, begin, list(zip(records, used, refused, strict=True)), caused))
+        await self._sender.send((one.partition, one.envelope()) for one in segments)
+        note(segments, time.time())
         after = records[-1].offset + 1
-        self._passed_on[place] = after
         try:
             await self._consumer.commit({place: after})
         except (CommitFailedError, IllegalStateError):
             log.info("commit_after_rebalance_left_to_the_next_owner")
+        self._passed_on[place] = after
+        self.moved += len(records)
+
+    async def _begin(self, place: TopicPartition, first_offset: int) -> int:
+        """Return where the account of a poll begins: where the last one ended, or behind what the broker deleted."""
+        committed = await self._consumer.committed(place)
+        if committed is None or committed >= first_offset:
+            return first_offset
+        return max(committed, min(first_offset, (await self._consumer.beginning_offsets([place]))[place]))
 
     async def _rewind(self) -> None:
         """Read again from what was committed."""
@@ -179,3 +206,34 @@ def followed(
         partition = partition_for(str(one["site_id"]), partitions)
         for envelope in envelopes(Output(ACTIVITY, rows=rows), origin, index, record.timestamp, "wattloop/activities"):
             yield partition, envelope
+
+
+def segments_of(
+    partition: int, begin: int, records: Sequence[tuple[ConsumerRecord, int, int]], caused: Caused
+) -> Iterator[Segment]:
+    """Yield what accounting.v1 is told of a poll: a segment for each minute of arrival.
+
+    Parameters
+    ----------
+    partition
+        The partition of activities.v1.
+    begin
+        The offset behind the last account.
+    records
+        Each message, how many of its lines were passed on, and how many refused.
+    caused
+        The last messages that followed.
+    """
+    for _, some in groupby(records, key=lambda one: minute_of(one[0].timestamp)):
+        mine = list(some)
+        last = mine[-1][0]
+        refused = sum(letters for _, _, letters in mine)
+        tally = Tally(
+            messages=len(mine),
+            received=refused + sum(used for _, used, _ in mine),
+            refused=refused,
+            rows_until=max((one.offset for one, used, letters in mine if used or letters), default=None),
+            caused=caused,
+        )
+        yield Segment(INGEST, ACTIVITIES.name, partition, begin, last.offset, last.timestamp, tally)
+        begin = last.offset + 1

@@ -103,4 +103,6 @@ def test_activities_are_stored_once_though_the_worker_is_killed(pipeline: Pipeli
     assert rows["emitted_kg"].sum() == pytest.approx(2162.19 * 39.5)
     assert letters.rows() == [("invalid_activity", "activities.v1"), ("undecodable", "activities.v1")]
     assert [row["emitted_kg"] for row in carbon["activities"]] == pytest.approx([2162.19 * 39.5])
+    told = json.loads(pipeline.command("account", "--all", "--json"))
+    assert [(one["used"], one["refused"]) for one in told["totals"] if one["topic"] == ACTIVITIES.name] == [(41, 3)]
     assert pipeline.imbalances() == []

@@ -8,10 +8,11 @@ import pytest
 from aiokafka import ConsumerRecord
 from builders import a_site
 
+from schemas.accounting import Caused
 from schemas.flow import SiteRecord
 from schemas.reference.catalogue import REFERENCE_VERSION, load_fuels
 from schemas.rejection import Reason
-from streams.ingest.activities import followed
+from streams.ingest.activities import followed, segments_of
 from streams.ingest.activity_lines import Refused, judged
 
 FUELS = load_fuels()
@@ -88,3 +89,17 @@ def test_lines_of_a_message_are_judged_by_themselves_and_keep_their_place():
     )
     assert b"unit" in letter["dlq_detail"]
     assert json.loads(sent[1].value) == bad
+
+
+def test_the_account_of_a_poll_goes_on_where_the_last_one_ended_and_is_cut_at_minutes():
+    arrivals = [(10, 1_000), (11, 59_999), (13, 60_000), (14, 61_000)]
+    records = [
+        (cast("ConsumerRecord", SimpleNamespace(offset=offset, timestamp=at)), used, refused)
+        for (offset, at), (used, refused) in zip(arrivals, [(1, 0), (0, 2), (0, 0), (3, 1)], strict=True)
+    ]
+
+    told = list(segments_of(2, 8, records, Caused()))
+
+    assert [(one.first_offset, one.last_offset, one.arrived_at) for one in told] == [(8, 11, 59_999), (12, 14, 61_000)]
+    assert [(one.tally.messages, one.tally.received, one.tally.refused) for one in told] == [(2, 3, 2), (2, 4, 1)]
+    assert [one.tally.rows_until for one in told] == [11, 14]
