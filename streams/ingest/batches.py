@@ -43,6 +43,9 @@ class BatchReader:
     def __init__(self, fetched: PartitionRecords) -> None:
         self._fetched = fetched
         self.next_fetch_offset = fetched.next_fetch_offset
+        # The generator refers to what was fetched, and that to the generator. The library parts them at the end only;
+        # as garbage of a cycle, megabytes of messages would wait for a full collection.
+        fetched._records_iterator = None
 
     def __iter__(self) -> Iterator[Batch]:
         return self

@@ -1,5 +1,8 @@
 """Whole batches hold what single records would: the same records, and the same offset to go on with."""
 
+import gc
+import weakref
+
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, MemoryRecords, PartitionRecords
@@ -57,3 +60,16 @@ def test_a_batch_with_a_wrong_checksum_is_not_given_out():
     with pytest.raises(CorruptRecordException):
         next(whole)
     assert whole.next_fetch_offset == 102
+
+
+def test_what_was_read_does_not_wait_for_a_garbage_collection():
+    gc.disable()
+    try:
+        made = fetched(stored([3, 3]), 100)
+        alive = weakref.ref(made)
+        whole = BatchReader(made)
+        assert len(flat(list(whole))) == 6
+        del made, whole
+        assert alive() is None
+    finally:
+        gc.enable()
