@@ -1,6 +1,7 @@
 """Metering keeps every kilowatt-hour, whatever the order, the gaps and the restarts (Hypothesis)."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import accumulate
 
 import polars as pl
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from agents.metering.step import Metering
 from schemas.flow import Kind, Message, Outcome
+from schemas.registry import Meter
 from schemas.window import WINDOW_MS
 
 LATENESS_S = 120
+_DIGITS_KWH = 100.0
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,57 @@ def delivered(draw: st.DrawFn, times: int) -> tuple[History, list[Delivery]]:
     return history, [draw(deliveries(len(history.at_s))) for _ in range(times)]
 
 
-def metered(history: History, delivery: Delivery, *columns: str) -> list[Outcome]:
+@dataclass(frozen=True)
+class Turning:
+    """A meter whose registers begin again and that is replaced: what it showed at the times of a history, and it."""
+
+    history: History
+    shown_kwh: tuple[float, ...]
+    meter: Meter
+
+
+@st.composite
+def turnings(draw: st.DrawFn) -> tuple[Turning, Delivery]:
+    """Registers of two digits that roll over, and meters that are swapped between readings and declared so."""
+    pauses = draw(st.lists(st.one_of(st.integers(1_000, 90_000), st.integers(1_000, 600_000)), min_size=1, max_size=12))
+    used = [draw(st.tuples(st.floats(0, 4, allow_subnormal=False), st.floats(0, 4))) for _ in pauses]
+    fresh = [draw(st.none() | st.floats(0, 50)) for _ in pauses]
+    start_ms = draw(st.integers(0, 59_999))
+    register = draw(st.floats(80, 99))
+    shown, total, at_ms = [register], [0.0], [start_ms]
+    swaps = []
+    for pause, (before, after), initial in zip(pauses, used, fresh, strict=True):
+        if initial is not None and register + before < _DIGITS_KWH:
+            at = datetime.fromtimestamp((NOON + at_ms[-1] + pause // 2) / 1000, UTC)
+            swaps.append({"at": at.isoformat(), "final_kwh": register + before, "initial_kwh": initial})
+            register = initial + after
+        else:
+            register = (register + before + after) % _DIGITS_KWH
+        shown.append(register)
+        total.append(total[-1] + before + after)
+        at_ms.append(at_ms[-1] + pause)
+    history = History(tuple(ms / 1000 for ms in at_ms), tuple(total))
+    meter = a_meter(interval_s=30, register_max_kwh=_DIGITS_KWH, swaps=swaps)
+    return Turning(history, tuple(shown), meter), draw(deliveries(len(at_ms)))
+
+
+def metered(
+    history: History,
+    delivery: Delivery,
+    *columns: str,
+    shown_kwh: tuple[float, ...] | None = None,
+    meter: Meter | None = None,
+) -> list[Outcome]:
     """Deliver readings one by one, with ticks and restarts between, until everything is closed."""
     copies = [*enumerate(delivery.delays_s), *delivery.again]
     arrivals = sorted((history.at_s[number] + delay, place, number) for place, (number, delay) in enumerate(copies))
     agent = Metering(LATENESS_S)
     kept: dict[str, bytes] = {}
     outcomes: list[Outcome] = []
-    messages: list[Message] = [site_at(a_site("mill", a_meter(interval_s=30)))]
+    messages: list[Message] = [site_at(a_site("mill", meter or a_meter(interval_s=30)))]
     for arrived_s, place, number in arrivals:
         row: dict[str, object] = {"s": history.at_s[number], "raw_offset": place}
-        row |= dict.fromkeys(columns or ("import_kwh",), history.kwh[number])
+        row |= dict.fromkeys(columns or ("import_kwh",), (shown_kwh or history.kwh)[number])
         messages.append(rows_at(Kind.READINGS, arrived_s, readings(row)))
         if delivery.ticks[place]:
             messages.append(tick_at(arrived_s))
@@ -116,6 +159,28 @@ def test_windows_add_up_to_the_register_and_each_is_sent_once(case: tuple[Histor
         assert windows["import_kwh"].sum() == pytest.approx(expected, rel=1e-9, abs=1e-9 * max(1.0, history.kwh[0]))
         assert windows["covered_s"].sum() == pytest.approx(last_ms / 1000 - history.at_s[0])
     assert {row["reason"] for row in refused(outcomes)} <= {"late"}  # copies of readings long used
+
+
+@settings(max_examples=40, deadline=None)
+@given(turnings())
+def test_energy_is_kept_through_rollovers_and_swaps_in_any_order_with_gaps_copies_and_restarts(
+    case: tuple[Turning, Delivery],
+) -> None:
+    turning, delivery = case
+    history = turning.history
+
+    outcomes = metered(history, delivery, shown_kwh=turning.shown_kwh, meter=turning.meter)
+
+    windows = closed(outcomes)
+    last_ms = round(history.at_s[-1] * 1000) // WINDOW_MS * WINDOW_MS
+    starts = range(round(history.at_s[0] * 1000) // WINDOW_MS * WINDOW_MS, last_ms, WINDOW_MS)
+    assert windows["window_start"].to_list() == [NOON + start for start in starts]
+    if starts:
+        assert windows["import_kwh"].null_count() == 0
+        assert windows["import_kwh"].sum() == pytest.approx(
+            history.at(last_ms / 1000), rel=1e-9, abs=1e-9 * _DIGITS_KWH
+        )
+    assert {row["reason"] for row in refused(outcomes)} <= {"late"}
 
 
 @settings(max_examples=15, deadline=None)
