@@ -131,8 +131,8 @@ def _billing_state(packed: bytes) -> object:
 
 
 def _balance_state(packed: bytes) -> object:
-    record, held, fresh = balance_state(packed)
-    return record, held.rows(), fresh.rows()
+    state = balance_state(packed)
+    return state.record, state.held.rows(), state.fresh.rows(), state.let_go.rows()
 
 
 # By the name of the agent: what a snapshot says, so that snapshots can be compared by meaning.

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from schemas.window import Quality
+from schemas.window import WINDOW_MS, Quality
 
 MINUTE = ["tenant_id", "site_id", "window_start"]
 WORST = [Quality.MEASURED.value, Quality.ESTIMATED.value, Quality.PARTIAL.value]
@@ -24,6 +24,12 @@ HELD: dict[str, pl.DataType] = {
     "fresh": pl.Boolean(),  # something of the minute is not sent
 }
 EMPTY = pl.DataFrame(schema=HELD)
+
+# Stretches of minutes that were sent and let go: what comes for a part of one says nothing of the whole.
+LET_GO: dict[str, pl.DataType] = {"site_id": pl.String(), "from_ms": pl.Int64(), "until_ms": pl.Int64()}
+NONE_LET_GO = pl.DataFrame(schema=LET_GO)
+# Stretches are joined across this. A minute in between was complete, so whatever comes for it is a correction.
+_JOIN_MS = 900_000
 
 
 def of_windows(windows: pl.DataFrame, arrived_at: int) -> pl.DataFrame:
@@ -66,7 +72,9 @@ def gathered(held: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def judged(held: pl.DataFrame, sites: pl.DataFrame, arrived_at: int, hold_ms: int) -> pl.DataFrame:
+def judged(
+    held: pl.DataFrame, sites: pl.DataFrame, let_go: pl.DataFrame, arrived_at: int, hold_ms: int
+) -> pl.DataFrame:
     """Say of every minute with something fresh what becomes of it.
 
     Parameters
@@ -75,6 +83,8 @@ def judged(held: pl.DataFrame, sites: pl.DataFrame, arrived_at: int, hold_ms: in
         `HELD`.
     sites
         `Trees.sites`.
+    let_go
+        `LET_GO`.
     arrived_at
         Arrival of the tick. [ms UTC]
     hold_ms
@@ -83,7 +93,7 @@ def judged(held: pl.DataFrame, sites: pl.DataFrame, arrived_at: int, hold_ms: in
     Returns
     -------
     pl.DataFrame
-        `MINUTE`, `due`, `orphan`: a correction of what is no longer held, and `again`: may be sent again.
+        `MINUTE`, `due`, `orphan`: a part of what is no longer held, and `again`: may be sent again.
     """
     complete = pl.col("meters") >= pl.col("all_meters")
     return (
@@ -96,7 +106,16 @@ def judged(held: pl.DataFrame, sites: pl.DataFrame, arrived_at: int, hold_ms: in
             corrects=pl.col("corrects").all(),
         )
         .join(sites, on="site_id", how="left", maintain_order="left")
-        .with_columns(orphan=pl.col("corrects") & ~complete)
+        .sort("window_start", maintain_order=True)
+        .join_asof(
+            let_go.sort("from_ms"),
+            left_on="window_start",
+            right_on="from_ms",
+            by="site_id",
+            check_sortedness=False,
+        )
+        .with_columns(gone=(pl.col("window_start") < pl.col("until_ms")).fill_null(value=False))
+        .with_columns(orphan=(pl.col("corrects") | pl.col("gone")) & ~complete)
         .with_columns(
             due=complete | pl.col("orphan") | (arrived_at - pl.col("since") > hold_ms),
             again=~pl.col("orphan") & (~complete | ((pl.col("worst") > 0) & (pl.col("all_meters") > 1))),
@@ -105,8 +124,8 @@ def judged(held: pl.DataFrame, sites: pl.DataFrame, arrived_at: int, hold_ms: in
     )
 
 
-def still_held(held: pl.DataFrame, minutes: pl.DataFrame, keep_ms: int) -> pl.DataFrame:
-    """Keep what is not sent, and what may be sent again.
+def still_held(held: pl.DataFrame, minutes: pl.DataFrame, keep_ms: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Keep what is not sent, and what may be sent again until it is old.
 
     Parameters
     ----------
@@ -115,7 +134,12 @@ def still_held(held: pl.DataFrame, minutes: pl.DataFrame, keep_ms: int) -> pl.Da
     minutes
         What `judged` said.
     keep_ms
-        Age, in event time, at which a minute is let go. [ms]
+        Age, in event time, at which a minute that was sent is let go. [ms]
+
+    Returns
+    -------
+    tuple[pl.DataFrame, pl.DataFrame]
+        `HELD`, and `MINUTE` of what is let go for its age.
     """
     # Sites without anything due keep what they hold as it is: what changes unsaid is not in the next snapshot.
     moved = minutes.filter("due")["site_id"].unique()
@@ -124,14 +148,41 @@ def still_held(held: pl.DataFrame, minutes: pl.DataFrame, keep_ms: int) -> pl.Da
     stay = (
         held.filter(mine)
         .join(minutes, on=MINUTE, how="left", maintain_order="left")
-        .filter(
-            ~sent | pl.col("again"), pl.col("window_start") > pl.col("window_start").max().over("site_id") - keep_ms
-        )
+        .with_columns(old=pl.col("window_start") <= pl.col("window_start").max().over("site_id") - keep_ms)
+        .filter(~sent | pl.col("again"))
         .with_columns(
             revision=pl.col("revision") + sent.cast(pl.Int32),
             fresh=pl.col("fresh") & ~sent,
             since=pl.when(sent).then(0).otherwise("since"),
         )
-        .select(*HELD)
     )
-    return pl.concat([held.filter(~mine), stay])
+    gone = pl.col("old") & ~pl.col("fresh")
+    return pl.concat([held.filter(~mine), stay.filter(~gone).select(*HELD)]), stay.filter(gone).select(MINUTE).unique()
+
+
+def joined(let_go: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFrame:
+    """Add minutes to the stretches that were let go.
+
+    Parameters
+    ----------
+    let_go
+        `LET_GO`; stretches of a site do not touch each other.
+    minutes
+        `MINUTE`.
+
+    Examples
+    --------
+    >>> minutes = pl.DataFrame({"site_id": ["mill"] * 3, "window_start": [60_000, 0, 7_200_000]})
+    >>> joined(NONE_LET_GO, minutes).rows()
+    [('mill', 0, 120000), ('mill', 7200000, 7260000)]
+    """
+    new = minutes.select("site_id", from_ms="window_start", until_ms=pl.col("window_start") + WINDOW_MS)
+    stretches = pl.concat([let_go, new]).sort("site_id", "from_ms")
+    reach = pl.col("until_ms").cum_max().shift(1).over("site_id")
+    begins = (pl.col("from_ms") > reach + _JOIN_MS).fill_null(value=True)
+    return (
+        stretches.with_columns(number=begins.cum_sum())
+        .group_by("site_id", "number", maintain_order=True)
+        .agg(pl.col("from_ms").min(), pl.col("until_ms").max())
+        .select(*LET_GO)
+    )

@@ -2,29 +2,54 @@
 
 import io
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import polars as pl
 
-from agents.balance.minutes import HELD
+from agents.balance.minutes import HELD, LET_GO
 from schemas.flow import SiteRecord
 
-_LENGTHS = struct.Struct(">II")
+_LENGTHS = struct.Struct(">III")
 
 
-def to_bytes(record: SiteRecord, held: pl.DataFrame, fresh: pl.DataFrame) -> bytes:
-    """Pack what is known of a site: its record, minutes that are held, and what came after the last tick."""
-    head = record.to_json()
-    body = _packed(held)
-    return _LENGTHS.pack(len(head), len(body)) + head + body + _packed(fresh)
+@dataclass(frozen=True, slots=True)
+class SiteState:
+    """What is known of a site.
+
+    Parameters
+    ----------
+    record
+        Its record.
+    held
+        Minutes that are held, as `agents.balance.minutes.HELD`.
+    fresh
+        What came after the last tick, likewise.
+    let_go
+        Stretches of minutes that were let go, as `agents.balance.minutes.LET_GO`.
+    """
+
+    record: SiteRecord
+    held: pl.DataFrame
+    fresh: pl.DataFrame
+    let_go: pl.DataFrame
 
 
-def from_bytes(packed: bytes) -> tuple[SiteRecord, pl.DataFrame, pl.DataFrame]:
+def to_bytes(state: SiteState) -> bytes:
+    """Pack what is known of a site."""
+    head = state.record.to_json()
+    held, fresh = _packed(state.held), _packed(state.fresh)
+    return _LENGTHS.pack(len(head), len(held), len(fresh)) + head + held + fresh + _packed(state.let_go)
+
+
+def from_bytes(packed: bytes) -> SiteState:
     """Unpack what `to_bytes` made."""
-    head, body = _LENGTHS.unpack_from(packed)
-    start = _LENGTHS.size
-    record = SiteRecord.of_json(packed[start : start + head])
-    middle = start + head + body
-    return record, _unpacked(packed[start + head : middle]), _unpacked(packed[middle:])
+    parts, begin = [], _LENGTHS.size
+    for length in (*_LENGTHS.unpack_from(packed), len(packed)):
+        parts.append(packed[begin : begin + length])
+        begin += length
+    head, held, fresh, let_go = parts
+    return SiteState(SiteRecord.of_json(head), _unpacked(held, HELD), _unpacked(fresh, HELD), _unpacked(let_go, LET_GO))
 
 
 def _packed(rows: pl.DataFrame) -> bytes:
@@ -34,5 +59,5 @@ def _packed(rows: pl.DataFrame) -> bytes:
     return body.getvalue()
 
 
-def _unpacked(body: bytes) -> pl.DataFrame:
-    return pl.read_ipc_stream(io.BytesIO(body)).select(*HELD) if body else pl.DataFrame(schema=HELD)
+def _unpacked(body: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    return pl.read_ipc_stream(io.BytesIO(body)).select(*schema) if body else pl.DataFrame(schema=schema)

@@ -2,7 +2,7 @@
 
 Reads    energy.v1      closed windows, site records and ticks of one partition
 Yields   balance.v1     rows of a site and minute, when all its meters reported it or waited long enough
-State    per site: record, minutes that wait for a meter or a better estimate
+State    per site: record, minutes that wait for a meter or a better estimate, stretches of minutes that were let go
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -11,7 +11,7 @@ import polars as pl
 
 from agents.balance import minutes
 from agents.balance.balancing import balanced
-from agents.balance.state import from_bytes, to_bytes
+from agents.balance.state import SiteState, from_bytes, to_bytes
 from agents.balance.tree import Trees
 from agents.pricing.editions import EditionPricing
 from agents.pricing.pricing import Reference
@@ -40,6 +40,7 @@ class Balance:
         self._trees = Trees.of(())
         self._learnt = True
         self._held = minutes.EMPTY
+        self._let_go = minutes.NONE_LET_GO
         self._fresh: list[pl.DataFrame] = []
         self._changed: set[str] = set()
 
@@ -67,23 +68,35 @@ class Balance:
     def snapshot(self, sites: Collection[str] | None = None) -> Mapping[str, bytes]:
         """Return the state of sites; what came after the last tick is in it as it came."""
         chosen = sorted(self._changed if sites is None else sites)
-        held = _by_site(self._held, chosen)
+        held, let_go = _by_site(self._held, chosen), _by_site(self._let_go, chosen)
         fresh = _by_site(pl.concat([minutes.EMPTY, *self._fresh]), chosen)
         none = minutes.EMPTY
-        taken = {site: to_bytes(self._records[site], held.get(site, none), fresh.get(site, none)) for site in chosen}
+        taken = {
+            site: to_bytes(
+                SiteState(
+                    self._records[site],
+                    held.get(site, none),
+                    fresh.get(site, none),
+                    let_go.get(site, minutes.NONE_LET_GO),
+                )
+            )
+            for site in chosen
+        }
         self._changed.difference_update(chosen)
         return taken
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
         """Take over these sites."""
         others = ~pl.col("site_id").is_in(list(snapshots))
-        held = [self._held.filter(others)]
+        held, let_go = [self._held.filter(others)], [self._let_go.filter(others)]
         self._fresh = [rows.filter(others) for rows in self._fresh]
         for site, packed in snapshots.items():
-            self._records[site], still, fresh = from_bytes(packed)
-            held.append(still)
-            self._fresh.append(fresh)
-        self._held = pl.concat(held)
+            state = from_bytes(packed)
+            self._records[site] = state.record
+            held.append(state.held)
+            let_go.append(state.let_go)
+            self._fresh.append(state.fresh)
+        self._held, self._let_go = pl.concat(held), pl.concat(let_go)
         self._learnt = False
 
     def _configure(self, record: SiteRecord) -> Outcome:
@@ -114,14 +127,16 @@ class Balance:
                 self._held = minutes.gathered(self._held, fresh)
         if not self._held["fresh"].any():
             return NOTHING
-        found = minutes.judged(self._held, self._trees.sites, arrived_at, HOLD_MS)
+        found = minutes.judged(self._held, self._trees.sites, self._let_go, arrived_at, HOLD_MS)
         due = found.filter("due")
         if due.is_empty():
             return NOTHING
         self._changed.update(due["site_id"].unique())
         sent = due.filter(~pl.col("orphan")).select(minutes.MINUTE)
         ready = self._held.join(sent, on=minutes.MINUTE, how="semi", maintain_order="left")
-        self._held = minutes.still_held(self._held, found, KEEP_MS)
+        self._held, gone = minutes.still_held(self._held, found, KEEP_MS)
+        if not gone.is_empty():
+            self._let_go = minutes.joined(self._let_go, gone)
         if ready.is_empty():
             return NOTHING
         return Outcome([Output(BALANCE, Kind.BALANCE, rows=balanced(ready, self._trees, self._pricing))])

@@ -1,15 +1,18 @@
 """The balance of a site against hand-computed numbers."""
 
-import pytest
-from builders import a_meter, a_site, fed, rows_at, sent, site_at, tick_at, windows
+from datetime import datetime
 
-from agents.balance.step import HOLD_MS, Balance
+import pytest
+from builders import NOON, a_meter, a_site, fed, rows_at, sent, site_at, tick_at, windows
+
+from agents.balance.step import HOLD_MS, KEEP_MS, Balance
 from agents.pricing.pricing import Reference
 from schemas.flow import Kind, Message, Outcome
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.registry import Equipment, Meter, VirtualMeter, Zone
 
 HOLD_S = HOLD_MS / 1000
+KEEP_MIN = KEEP_MS // 60_000
 FACTOR_KG_PER_KWH = 0.5153  # Zhejiang
 
 
@@ -215,6 +218,66 @@ def test_a_revision_of_a_minute_that_is_no_longer_held_says_nothing_of_the_whole
     lone = windows({"import_kwh": 3.0, "previous_import_kwh": 2.0, "revision": 1})
 
     assert sent(fed(agent, [site_at(site), rows_at(Kind.WINDOWS, 0, lone), tick_at(0), tick_at(999)]), None) == []
+
+
+def of_minute(minute: int, s: float, **kwh: float) -> Message:
+    """Windows of a later minute, by meter."""
+    rows = [
+        {"meter_id": meter, "meter_kind": "grid" if meter == "main" else "sub_meter", "import_kwh": energy}
+        for meter, energy in kwh.items()
+    ]
+    return rows_at(Kind.WINDOWS, s, windows(*({"minute": minute} | row for row in rows)))
+
+
+def _ms(moment: object) -> int:
+    assert isinstance(moment, datetime)
+    return round(moment.timestamp() * 1000)
+
+
+def balanced_minutes(outcomes: list[Outcome]) -> list[object]:
+    return [
+        (_ms(one["window_start"]), one["rest_kwh"]) for one in sent(outcomes, Kind.BALANCE) if one["name"] == "main"
+    ]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_meter_that_reports_after_its_minute_was_let_go_does_not_undo_it(
+    agent: Balance, reference: Reference, restarted: bool
+):
+    site = a_site("mill", a_meter("main"), sub("press"))
+    late = KEEP_MIN * 60 + 200
+    first = fed(agent, [site_at(site), of_minute(0, 60, main=4.0), tick_at(60), tick_at(HOLD_S + 61)])
+    fed(agent, [of_minute(KEEP_MIN, late, main=4.0, press=1.0), tick_at(late)])
+    if restarted:
+        kept, agent = agent.snapshot(["mill"]), Balance(reference)
+        agent.restore(kept)
+
+    after = fed(agent, [of_minute(0, late + 1, press=1.0), tick_at(late + 1), tick_at(late + HOLD_S + 2)])
+    whole = fed(agent, [of_minute(0, late + 500, main=4.0, press=1.0), tick_at(late + 500)])
+
+    assert balanced_minutes(first) == [(NOON, None)]
+    assert balanced_minutes(after) == []
+    assert balanced_minutes(whole) == [(NOON, 3.0)]
+
+
+def test_an_old_minute_that_was_never_balanced_is_not_lost_to_newer_ones(agent: Balance):
+    site = a_site("mill", a_meter("main"), sub("press"))
+    late = KEEP_MIN * 60 + 200
+    outcomes = fed(
+        agent,
+        [
+            site_at(site),
+            of_minute(KEEP_MIN + 1, late, main=4.0, press=1.0),
+            tick_at(late),
+            of_minute(0, late + 1, main=4.0),
+            tick_at(late + 1),
+            of_minute(KEEP_MIN + 2, late + 60, main=4.0, press=1.0),
+            tick_at(late + 60),
+            tick_at(late + HOLD_S + 2),
+        ],
+    )
+
+    assert (NOON, None) in balanced_minutes(outcomes)
 
 
 def test_export_above_generation_is_flagged_and_self_use_is_not_negative(agent: Balance):
