@@ -124,6 +124,7 @@ class Storing(Service):
         self._batched = {topic for topic, one in writers.items() if BY_NAME[one.spec.topic].encoding is Encoding.BATCH}
         self._unsettled: set[str] = set()  # topics of which sums wait
         self._open: set[TopicPartition] = set()
+        self._paused: set[TopicPartition] = set()
         self._oldest: dict[TopicPartition, float] = {}
         self._busy = asyncio.Lock()  # stopping may begin in the middle of a round
         self.available = True
@@ -190,6 +191,8 @@ class Storing(Service):
         fresh = self._consumer.assignment() - self._open
         if fresh:
             await self._take_over(fresh)
+        self._consumer.resume(*(self._paused & self._consumer.assignment()))
+        self._paused.clear()
         polled = await self._poll()
         for place, records in polled.items():
             if place in self._open:
@@ -364,15 +367,13 @@ class Storing(Service):
             log.warning("history_store_unavailable", extra={"store": self._store, "error": str(error)})
         self.available = False
         METRICS.sink_retries_total.inc()
-        # getmany keeps the group membership alive; paused partitions bring nothing.
-        paused = self._consumer.assignment()
-        self._consumer.pause(*paused)
-        try:
-            await self.sleep(_RETRY_S)
-            if not self.should_stop:
-                await self._consumer.getmany(timeout_ms=0)
-        finally:
-            self._consumer.resume(*(paused & self._consumer.assignment()))
+        # Paused partitions bring nothing, and stay so until the store has taken what is held: resumed for each attempt,
+        # they would be fetched each time, and what is fetched of a paused partition is thrown away.
+        self._paused = set(self._consumer.assignment())
+        self._consumer.pause(*self._paused)
+        await self.sleep(_RETRY_S)
+        if not self.should_stop:
+            await self._consumer.getmany(timeout_ms=0)  # keeps the membership in the group alive
 
 
 class _Reopen(ConsumerRebalanceListener):
