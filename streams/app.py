@@ -10,6 +10,7 @@ from streams.frame.local_copy import CopiedTable
 from streams.frame.pulse import Pulse
 from streams.frame.stage import Stage, StageSpec
 from streams.frame.standstill import mend_standstills
+from streams.frame.transport import use_transport
 from streams.settings import Settings
 from streams.topology import APP_ID
 
@@ -28,7 +29,7 @@ def build_app(settings: Settings, kafka_url: str, local_state: Path | None = Non
     """
     timeout_s = settings.session_timeout_s
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return faust.App(
+    app = faust.App(
         settings.topic_prefix + APP_ID,
         broker=kafka_url,
         broker_client_id="wattloop-faust",
@@ -58,6 +59,8 @@ def build_app(settings: Settings, kafka_url: str, local_state: Path | None = Non
         web_enabled=False,
         loghandlers=[],
     )
+    use_transport(app)
+    return app
 
 
 def attach_stages(

@@ -370,7 +370,10 @@ class Worker:
         """Stop what was started, in the order of the flow."""
         for service in (*self._ingests, self._activities, self._app, self._storing, self._archiving):
             if service is not None and service.started:
-                await service.stop()
+                try:
+                    await service.stop()
+                except Exception:  # the others must be stopped all the same, or the process does not end
+                    log.exception("not_stopped_cleanly", extra={"service": type(service).__name__})
         for task in (self._following, self._following_reference, self._beating):
             if task is not None:
                 task.cancel()

@@ -32,6 +32,7 @@ class ConsumerRebalanceListener:
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None: ...
 
 class AIOKafkaConsumer:
+    _fetch_max_wait_ms: int
     _fetcher: Fetcher
     def __init__(
         self,

@@ -60,6 +60,11 @@ class Planted:
                 assert isinstance(agent, FaustAgent)
                 for actor in agent._actors:
                     self.throwing = asyncio.ensure_future(actor.stream.throw(RuntimeError("planted")))
+            elif self.kind == "faust crashes" and self.throwing is None:
+                # As when a thread of Faust's consumer fails, with messages still to be sent.
+                event = faust.current_event()
+                assert event is not None
+                self.throwing = asyncio.ensure_future(event.app.consumer.crash(RuntimeError("planted")))
             elif self.kind == "unacknowledged" and self.to_lose:
                 # As when Faust passes over messages: no acknowledgement of them ever reaches the consumer. One alone
                 # it does not miss.

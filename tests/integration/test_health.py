@@ -123,6 +123,20 @@ def test_a_signal_is_heard_while_the_main_thread_is_in_a_call_that_does_not_retu
     assert code == HARD_STOP
 
 
+def test_a_worker_in_which_faust_crashes_ends_by_itself_and_its_successor_loses_nothing(pipeline: Pipeline) -> None:
+    sign = plant(pipeline, "faust crashes")
+    with readings_coming(pipeline):
+        wait_for(lambda: pipeline.metric("wattloop_agent_events_total", agent="emissions") > 0, 30)
+        sign.touch()
+        assert pipeline.worker is not None
+        code = pipeline.worker.wait(GRACE_S)
+        pipeline.worker = None
+    assert (code, "worker_stopped_by_a_bug" in pipeline.log()) == (1, True)
+    pipeline.start()
+    pipeline.stop()
+    assert pipeline.imbalances() == []
+
+
 def test_an_idle_worker_stays_green(pipeline: Pipeline) -> None:
     pipeline.start()
     idle_until = time.monotonic() + RED_WITHIN_S
