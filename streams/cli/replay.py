@@ -36,13 +36,13 @@ from streams.reference_topic import read_all as read_reference
 from streams.registry_topic import RegistryTopicError
 from streams.replay.engine import NoSiteRecord, Produced
 from streams.replay.outputs import Again, History, Written
-from streams.replay.period import Allowances, NotCovered, Period
+from streams.replay.period import Allowances, NotCovered, Period, shown
 from streams.replay.position import load, position_path
 from streams.replay.progress import Reporter
 from streams.replay.run import Done, Held, Wanted, covering, replay
 from streams.replay.spool import TopicUnreadable, registered, spool
-from streams.replay.told import as_document, as_table
-from streams.replay.what_if import BY, FACTORS, TARIFFS, differences, with_files
+from streams.replay.told import as_bills, as_document, as_table, done_as_document, done_as_text
+from streams.replay.what_if import BY, FACTORS, TARIFFS, bill_differences, differences, with_files
 from streams.settings import Settings, broker_addresses
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,9 @@ class OtherReference(click.ParamType):
 @click.option("--to-topics", is_flag=True, help="Also send the records to emissions.v1 again, with the same ids.")
 @click.option("--rate", type=click.FloatRange(min=1), help="Readings per second at most.")
 @click.option("--replace-editions", is_flag=True, help="Replace figures that were computed with another edition.")
+@click.option(
+    "--without-bills", is_flag=True, help="Leave demand and ledger as they are, and do not read their month up to here."
+)
 @click.option("--resume", is_flag=True, help="Go on where the same replay was stopped.")
 @settings_flags(FIELDS)
 def command(
@@ -121,11 +124,17 @@ def command(
     rate: float | None,
     resume: bool,
     replace_editions: bool,
+    without_bills: bool,
 ) -> None:
     """Run the readings of a period through the agents again and write the same rows under the same ids.
 
-    Windows and emissions of the period are written again; readings are added where they are missing. Nothing is sent
-    to the topics the agents read, and never a command. A second replay changes nothing.
+    Windows, emissions, balance, corrections, demand and ledger of the period are written again; readings are added
+    where they are missing. Nothing is sent to the topics the agents read, and never a command. A second replay changes
+    nothing.
+
+    Read ahead: a bill and the month's maximum count from the beginning of the local month, so everything from there on
+    (and an hour before it) is read, though only the period is written. If that is not held, demand and ledger are left
+    as they are, and it says so. Written are quarter hours, days and months that lie wholly in the period.
 
     Give it the allowed_lateness_s of the workers: what was refused as late is refused again.
 
@@ -151,6 +160,7 @@ def command(
                 settings.revision_horizon_s * 1000,
             ),
             rate,
+            not without_bills,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
@@ -164,6 +174,10 @@ def command(
             report = stack.enter_context(Reporter(console, time.monotonic))
             chosen, held = _source(settings, wanted, source, report, stack)
             click.echo(f"readings are taken from {chosen}", err=True)
+            if held.has_months:
+                click.echo(f"for demand and ledger it is read from {shown(held.read_from)} on", err=True)
+            elif held.lacking:
+                click.echo(f"without demand and ledger, as their month is not wholly held: {held.lacking}", err=True)
             if other:
                 _what_if(held, wanted, _in_force(settings), dict(other), by=by, report=report, as_json=as_json)
                 return
@@ -191,7 +205,7 @@ def command(
         RegistryTopicError,
     ) as error:
         raise click.ClickException(str(error)) from error
-    _told(done, wanted, as_json=as_json)
+    click.echo(json.dumps(done_as_document(done, wanted)) if as_json else done_as_text(done, wanted))
 
 
 def _source(settings: Settings, wanted: Wanted, source: str, report: Reporter, stack: ExitStack) -> tuple[str, Held]:
@@ -242,7 +256,9 @@ def _again(
     to_topics: bool,
     replace_editions: bool,
 ) -> Done:
-    path = position_path(settings.data_dir, wanted.period, wanted.sites, wanted.allowances, chosen, to_topics)
+    path = position_path(
+        settings.data_dir, wanted.period, wanted.sites, wanted.allowances, chosen, to_topics, held.read_from
+    )
     begun = load(path) if resume else None
     if resume and begun is None:
         click.echo("there is nothing to resume: beginning", err=True)
@@ -312,9 +328,12 @@ def _what_if(
 ) -> None:
     """Compute with both, and write nothing anywhere."""
     found: list[tuple[pl.DataFrame, pl.DataFrame]] = []
+    ledgers: list[tuple[pl.DataFrame, ...]] = []
 
     def take(_number: int, produced: Produced) -> Written:
-        found.append((produced.emissions[0], produced.emissions[1]))
+        mine, other = produced.followed.emissions
+        found.append((mine, other))
+        ledgers.append(produced.followed.ledger)
         return Written()
 
     replay(
@@ -331,11 +350,16 @@ def _what_if(
         with_editions=False,
     )
     rows = differences(found, held.zones(), by)
+    bills = bill_differences(ledgers, by)
     if as_json:
-        click.echo(json.dumps(as_document(rows, wanted), indent=2))
+        click.echo(json.dumps(as_document(rows, bills, wanted), indent=2))
         return
     for line in as_table(rows):
         click.echo(line)
+    if bills:
+        click.echo()
+        for line in as_bills(bills):
+            click.echo(line)
 
 
 def _of_release() -> Reference:
@@ -352,28 +376,3 @@ def _in_force(settings: Settings) -> Reference:
     if published is None:
         return _of_release()
     return Reference(published.factors, published.plans, published.version)
-
-
-def _told(done: Done, wanted: Wanted, *, as_json: bool) -> None:
-    written, per_s = done.written, done.read / done.seconds if done.seconds else 0.0
-    if as_json:
-        about = {
-            "from": wanted.period.first_ms,
-            "to": wanted.period.end_ms,
-            "readings_read": done.read,
-            "readings_restored": written.readings,
-            "windows": written.windows,
-            "emissions": written.emissions,
-            "corrections": written.corrections,
-            "sent": written.sent,
-            "seconds": round(done.seconds, 3),
-        }
-        click.echo(json.dumps(about))
-        return
-    click.echo(f"{wanted.period}: {done.read:,} readings in {done.seconds:.1f} s ({per_s:,.0f}/s)")
-    click.echo(
-        f"written: {written.windows:,} windows, {written.emissions:,} site minutes, "
-        f"{written.corrections:,} corrections; "
-        f"readings that were missing: {written.readings:,}"
-        + (f"; sent to emissions.v1: {written.sent:,}" if written.sent else "")
-    )

@@ -8,6 +8,32 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from streams.ingest.ranges import Ranges
 from streams.metrics import METRICS
 
+TICK_MS = 1000
+
+
+def tick_due(partition: int, partitions: int, ticked_at: int, arrived_at: int) -> bool:
+    """Say whether a partition is due a tick: once a second, each at another part of it.
+
+    At a tick every agent works off what came since the last one. If all partitions did that at once, the last one would
+    wait for all the others.
+
+    Parameters
+    ----------
+    partition, partitions
+        Which one of how many.
+    ticked_at
+        Arrival time of its last tick; 0 for none. [ms UTC]
+    arrived_at
+        Arrival time up to which everything was passed on. [ms UTC]
+
+    Examples
+    --------
+    >>> [tick_due(partition, 4, 9_000, 9_600) for partition in range(4)]
+    [False, True, True, False]
+    """
+    phase = TICK_MS * partition // partitions
+    return (arrived_at - phase) // TICK_MS > (ticked_at - phase) // TICK_MS
+
 
 @dataclass(slots=True)
 class Progress:

@@ -5,23 +5,22 @@ Ticks at which nothing can happen are left out: no message came since the one be
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import polars as pl
 
-from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
 from schemas.correction import CORRECTION_RECORD
-from schemas.emission import EMISSION_RECORD
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.reading import TELEMETRY_ROWS
-from schemas.topics import CORRECTIONS, EMISSIONS
-from schemas.window import WINDOW_ROWS
+from schemas.reference.charges import Charges
+from schemas.topics import CORRECTIONS
 from sinks.clickhouse.origins import MESSAGE
 from sinks.parquet.manifest import Part
 from sinks.parquet.reader import LogReader
 from sinks.parquet.rows import READING_ROWS
+from streams.replay.following import Agent, Followed, Following
 from streams.replay.period import Allowances, Period
 from streams.replay.selection import PLACE, Selection, place
 
@@ -66,21 +65,18 @@ class Produced:
         Readings the agents took.
     readings
         `READING_ROWS` of the period.
-    windows
-        `WINDOW_ROWS`.
-    emissions
-        `EMISSION_RECORD`, for each reference.
     corrections
         `CORRECTION_RECORD`.
+    followed
+        Windows and what follows from them.
     """
 
     log_id: str
     partition: int
     read: int
     readings: pl.DataFrame
-    windows: pl.DataFrame
-    emissions: tuple[pl.DataFrame, ...]
     corrections: pl.DataFrame
+    followed: Followed
 
 
 @dataclass(slots=True)
@@ -109,13 +105,16 @@ class Lane:
     allowances
         Settings of the pipeline.
     references
-        Reference data to compute emissions with; what-if has two.
+        Reference data to price with; what-if has two.
     registry
         Site records to fall back on where the log has none.
     with_editions
         Whether a site is priced with the published edition its records carried; what-if prices all with `references`.
     chunk_rows
         About how many readings are read at once.
+    charges
+        Charges beside the energy price, where the selection begins early enough for demand and ledger; None leaves
+        them out.
     """
 
     partition: int
@@ -127,24 +126,27 @@ class Lane:
     registry: Mapping[str, SiteRecord] = field(default_factory=dict)
     with_editions: bool = True
     chunk_rows: int = CHUNK_ROWS
+    charges: Charges | None = None
     _metering: Metering = field(init=False)
-    _emissions: tuple[Emissions, ...] = field(init=False)
+    _following: Following = field(init=False)
     _pending: bool = True
     _kept: list[dict[str, bytes]] = field(default_factory=list)
-    _windows: list[pl.DataFrame] = field(default_factory=list)
-    _records: list[list[pl.DataFrame]] = field(default_factory=list)
+    _zones: dict[str, str] = field(default_factory=dict)
     _corrections: list[pl.DataFrame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Begin without any state."""
         self._metering = Metering(self.allowances.lateness_ms // 1000, self.allowances.horizon_ms // 1000, live=False)
-        self._emissions = tuple(Emissions(reference, live=False) for reference in self.references)
-        self._kept = [{} for _ in range(1 + len(self._emissions))]
-        self._records = [[] for _ in self._emissions]
+        self._following = Following(self.period, self.references, self.charges, self.with_editions)
+        self._kept = [{} for _ in self._agents]
+        self._zones = {site: record.site.time_zone for site, record in self.registry.items()}
+        for text in self._site_records(self.selection.spans["site_id"].to_list())["record"].unique():
+            site = _record(text).site
+            self._zones[site.id] = site.time_zone
 
     @property
-    def _agents(self) -> tuple[Metering | Emissions, ...]:
-        return (self._metering, *self._emissions)
+    def _agents(self) -> tuple[Metering | Agent, ...]:
+        return (self._metering, *self._following.agents)
 
     def chunks(self) -> list[Chunk]:
         """Return what has to be read, in order."""
@@ -219,12 +221,10 @@ class Lane:
             self._pending = True
         self._advance(ticks, len(ticks.offsets))
         within = pl.col("ts").dt.epoch("ms").is_between(self.period.first_ms, self.period.end_ms - 1)
-        windows, self._windows = pl.concat([pl.DataFrame(schema=WINDOW_ROWS), *self._windows]), []
-        emissions = tuple(pl.concat([pl.DataFrame(schema=EMISSION_RECORD), *sent]) for sent in self._records)
-        self._records = [[] for _ in self._emissions]
         readings = rows.filter(within).select(*READING_ROWS)
         corrections, self._corrections = pl.concat([pl.DataFrame(schema=CORRECTION_RECORD), *self._corrections]), []
-        return Produced(log.manifest.log_id, self.partition, rows.height, readings, windows, emissions, corrections)
+        followed = self._following.taken(self._zones)
+        return Produced(log.manifest.log_id, self.partition, rows.height, readings, corrections, followed)
 
     def _advance(self, ticks: _Ticks, until: int) -> None:
         """Apply the ticks up to one, leaving out those at which nothing can happen."""
@@ -240,28 +240,13 @@ class Lane:
             ticks.next += 1
 
     def _step(self, message: Message) -> None:
-        """Let metering take a message, and emissions what follows from it."""
-        inside = pl.col("window_start").dt.epoch("ms").is_between(self.period.first_ms, self.period.end_ms - 1)
+        """Let metering take a message, and the agents behind it what follows from it."""
         for output in self._metering.step(message).outputs:
             if output.topic is CORRECTIONS and output.rows is not None:
                 within = pl.col("ts").is_between(self.period.first_ms, self.period.end_ms - 1)
                 self._corrections.append(output.rows.filter(within))
-            if output.kind is None:
-                continue
-            rows = output.rows
-            if rows is not None:
-                rows = rows.filter(inside)
-                if rows.is_empty():
-                    continue
-                self._windows.append(rows)
-            record = output.record
-            if record is not None and not self.with_editions:
-                record = replace(record, edition=None)
-            following = Message(output.kind, message.arrived_at, rows, record)
-            for agent, sent in zip(self._emissions, self._records, strict=True):
-                for one in agent.step(following).outputs:
-                    if one.topic is EMISSIONS and one.rows is not None:
-                        sent.append(one.rows)
+            if output.kind is not None:
+                self._following.take(Message(output.kind, message.arrived_at, output.rows, output.record))
 
     def _cut(self, number: int, log: LogReader, first: int, last: int) -> Iterator[Chunk]:
         sites = self.selection.spans["site_id"].to_list()

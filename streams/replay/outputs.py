@@ -10,6 +10,8 @@ from clickhouse_connect.driver.client import Client
 from schemas.flow import HEADER_ORIGIN, Output
 from schemas.reading import TIMESTAMP
 from schemas.topics import EMISSIONS, Topic
+from sinks.clickhouse.balance import BALANCE_TABLE
+from sinks.clickhouse.bills import DEMAND_TABLE, LEDGER_TABLE
 from sinks.clickhouse.client import insert
 from sinks.clickhouse.corrections import CORRECTIONS_TABLE
 from sinks.clickhouse.errors import unavailable_is_named
@@ -51,6 +53,9 @@ class Written:
     emissions: int = 0
     sent: int = 0
     corrections: int = 0
+    balance: int = 0
+    demand: int = 0
+    ledger: int = 0
 
     def __add__(self, other: "Written") -> "Written":
         """Add two up."""
@@ -60,6 +65,9 @@ class Written:
             self.emissions + other.emissions,
             self.sent + other.sent,
             self.corrections + other.corrections,
+            self.balance + other.balance,
+            self.demand + other.demand,
+            self.ledger + other.ledger,
         )
 
 
@@ -67,8 +75,8 @@ class Written:
 class History:
     """The tables.
 
-    Windows, emissions and corrections replace rows of the same key. Readings have no such key, so only those are
-    written whose raw message the table does not hold.
+    All but readings replace rows of the same key. Readings have no such key, so only those are written whose raw
+    message the table does not hold.
 
     Parameters
     ----------
@@ -112,19 +120,28 @@ class History:
         SinkUnavailable
             When it is unknown whether all of it is stored: repeat.
         """
-        readings = self._absent(produced)
-        emissions = produced.emissions[0].with_columns(pl.col("ts").cast(TIMESTAMP))
+        readings, followed = self._absent(produced), produced.followed
         off_topic = {"log_id": pl.lit(produced.log_id), "topic_partition": pl.lit(produced.partition, pl.Int32())}
         placed = tuple(pl.lit(NOT_ON_A_TOPIC, pl.Int64()).alias(column) for column in (MESSAGE, OFFSET))
         self._insert(READINGS_TABLE, readings, number)
-        self._insert(WINDOWS_TABLE, produced.windows.with_columns(*placed, **off_topic), number)
-        self._insert(EMISSIONS_TABLE, emissions.with_columns(*placed, **off_topic), number)
-        corrections = produced.corrections.with_columns(
-            pl.col("ts", "window_from", "window_until").cast(TIMESTAMP), *placed, **off_topic
-        )
-        self._insert(CORRECTIONS_TABLE, corrections, number)
+        ledger = followed.ledger[0].with_columns(pl.col("first_day", "last_day").str.to_date())
+        for table, rows, times in (
+            (WINDOWS_TABLE, followed.windows, ()),
+            (EMISSIONS_TABLE, followed.emissions[0], ("ts",)),
+            (CORRECTIONS_TABLE, produced.corrections, ("ts", "window_from", "window_until")),
+            (BALANCE_TABLE, followed.balance, ()),
+            (DEMAND_TABLE, followed.demand, ("ts", "month_max_at")),
+            (LEDGER_TABLE, ledger, ("ts", "settled_until", "max_demand_at")),
+        ):
+            self._insert(table, rows.with_columns(pl.col(times).cast(TIMESTAMP), *placed, **off_topic), number)
         return Written(
-            readings.height, produced.windows.height, emissions.height, corrections=produced.corrections.height
+            readings.height,
+            followed.windows.height,
+            followed.emissions[0].height,
+            corrections=produced.corrections.height,
+            balance=followed.balance.height,
+            demand=followed.demand.height,
+            ledger=followed.ledger[0].height,
         )
 
     def _absent(self, produced: Produced) -> pl.DataFrame:
@@ -183,7 +200,7 @@ class Again:
         """
         waiting = []
         origin = Origin("replay", produced.partition, -1)
-        output = Output(replayable(EMISSIONS), rows=produced.emissions[0])
+        output = Output(replayable(EMISSIONS), rows=produced.followed.emissions[0])
         for one in envelopes(output, origin, 0, 0, "wattloop/emissions"):
             headers = [(name, value) for name, value in one.headers if name not in (HEADER_ORIGIN, "traceparent")]
             headers += [(HEADER_ORIGIN, origin.place(0)), ("replayed", b"1")]

@@ -5,8 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agents.billing.spans import QUARTER_MS, local_day, month_of
 from agents.pricing.pricing import Reference
 from schemas.flow import SiteRecord
+from schemas.reference.catalogue import load_charges
 from sinks.clickhouse.origins import MESSAGE
 from sinks.parquet.manifest import Part
 from sinks.parquet.reader import LogReader, sites_held
@@ -35,12 +37,15 @@ class Wanted:
         Settings of the pipeline.
     rate
         Readings per second at most; None for as fast as it goes. [1/s]
+    with_bills
+        Whether demand and ledger are wanted: their months are read from the beginning.
     """
 
     period: Period
     sites: tuple[str, ...] | None
     allowances: Allowances
     rate: float | None = None
+    with_bills: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,20 @@ class Held:
         What is taken of each.
     registry
         Site records to fall back on.
+    read_from
+        Where the reading begins. [ms UTC]
+    has_months
+        Whether the months of the period are held from their beginning, so that demand and ledger can be made.
+    lacking
+        Why not; empty when they are, or when nobody asked.
     """
 
     lanes: Mapping[int, Sequence[LogReader]]
     selections: Mapping[int, Selection]
     registry: Mapping[str, SiteRecord]
+    read_from: int
+    has_months: bool = False
+    lacking: str = ""
 
     def editions(self) -> frozenset[str]:
         """Return the published editions that site records carried: a replay prices with them again."""
@@ -112,7 +126,23 @@ def covering(
     check_covered(
         lanes if wanted.sites is None else {p: lanes[p] for p in selections}, wanted.period, wanted.allowances
     )
-    return Held(lanes, selections, registry or {})
+    held = Held(lanes, selections, registry or {}, wanted.period.first_ms)
+    return _from_the_month(held, wanted, sites) if wanted.with_bills else held
+
+
+def _from_the_month(held: Held, wanted: Wanted, sites: Collection[str]) -> Held:
+    """Begin where the first month of the period begins, if that is held."""
+    first = wanted.period.first_ms
+    zones = {zone for site, zone in held.zones().items() if site in sites}
+    begins = min((month_of(zone, local_day(zone, first // QUARTER_MS)).starts_at for zone in zones), default=first)
+    longer = Period(begins, wanted.period.end_ms)
+    lanes = {partition: list(held.lanes[partition]) for partition in held.selections}
+    try:
+        check_covered(lanes, longer, wanted.allowances)
+    except NotCovered as error:
+        return replace(held, lacking=str(error))
+    selections = {partition: select(logs, longer, wanted.allowances, sites) for partition, logs in lanes.items()}
+    return replace(held, selections=selections, read_from=begins, has_months=True)
 
 
 def replay(
@@ -166,6 +196,7 @@ def replay(
             held.registry,
             with_editions,
             size,
+            load_charges() if held.has_months else None,
         )
         for partition, selection in sorted(held.selections.items())
     }

@@ -133,3 +133,71 @@ def _whole(name: str) -> pl.Expr:
     """Sum of a column, null where energy was drawn and a part of it has no value."""
     unknown = (pl.col(name).is_null() & pl.col("import_kwh").is_not_null()).any()
     return pl.when(~unknown).then(pl.col(name).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class BillDifference:
+    """A site's bill of a day or month with both, as it stood where the period ended.
+
+    Parameters
+    ----------
+    span, first_day
+        `day` or `month`, and its first local day.
+    parts
+        Name of each part, its amount with the reference data in force, and with the other; None where not all of it is
+        known. [CNY]
+    """
+
+    tenant_id: str
+    site_id: str
+    span: str
+    first_day: str
+    energy_kwh: float
+    parts: tuple[tuple[str, float | None, float | None], ...]
+
+
+# What a bill consists of, and the column of each part.
+BILL_PARTS: Mapping[str, str] = {
+    "energy": "energy_cny",
+    "network": "network_cny",
+    "funds": "funds_cny",
+    "demand": "basic_fee_cny",
+    "adjustment": "power_factor_cny",
+    "total": "total_cny",
+}
+
+
+def bill_differences(ledgers: Iterable[tuple[pl.DataFrame, ...]], by: str) -> list[BillDifference]:
+    """Put the bills that came out with both side by side.
+
+    Parameters
+    ----------
+    ledgers
+        `LEDGER_RECORD` with the reference data in force, and with the other; of a span the highest revision counts.
+    by
+        `day` for days; else months.
+    """
+    both = list(ledgers)
+    if not both:
+        return []
+    key = ["tenant_id", "site_id", "first_day"]
+    mine, other = (
+        pl.concat(parts)
+        .filter(pl.col("span") == ("day" if by == "day" else "month"))
+        .sort("revision")
+        .unique(key, keep="last")
+        .select(*key, "span", "energy_kwh", *BILL_PARTS.values())
+        for parts in zip(*both, strict=True)
+    )
+    joined = mine.join(other, on=key, how="left", suffix="_other").sort(key)
+    return [
+        BillDifference(
+            row["tenant_id"],
+            row["site_id"],
+            row["span"],
+            row["first_day"],
+            row["energy_kwh"],
+            tuple((name, row[column], row[f"{column}_other"]) for name, column in BILL_PARTS.items()),
+        )
+        for row in joined.iter_rows(named=True)
+    ]

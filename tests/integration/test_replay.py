@@ -10,7 +10,10 @@ import polars as pl
 import pytest
 from hops import wait_until_stored_to_the_end
 from pipeline import LATENESS_S, Pipeline, as_json
+from polars.testing import assert_frame_equal
 
+from schemas.balance import BALANCE_ROWS
+from schemas.bill import DEMAND_RECORD, LEDGER_RECORD
 from schemas.topics import CATALOGUE
 from streams.demo import DEMO_REGISTRY
 from streams.demo.recorded import METERS, month_bounds_ms, month_readings
@@ -41,6 +44,11 @@ READINGS = (
     "SELECT tenant_id, site_id, meter_id, toUnixTimestamp64Milli(ts) AS ts, import_kwh, power_kw, raw_partition, "
     "raw_offset, log_id, topic_partition, topic_offset FROM readings ORDER BY ALL"
 )
+BALANCE = f"SELECT {', '.join(BALANCE_ROWS)} FROM v_balance ORDER BY ALL"
+DEMAND = f"SELECT {', '.join(DEMAND_RECORD)} FROM v_demand ORDER BY ALL"
+LEDGER = f"SELECT {', '.join(LEDGER_RECORD)} FROM v_ledger ORDER BY ALL"
+SHIPPED_TARIFFS = SHIPPED.with_name("tariffs.json")
+ZJ_EDITION, ZJ_FLOATING_BASE_CNY_PER_KWH = "cn-zj-2026-large-industry", 0.5252  # of the demonstration steel works
 IN_PERIOD = f"BETWEEN fromUnixTimestamp64Milli({FROM_MS}) AND fromUnixTimestamp64Milli({TO_MS - 1})"
 
 
@@ -71,7 +79,7 @@ def run(pipeline: Pipeline, *arguments: str) -> "subprocess.CompletedProcess[str
 
 def forget(pipeline: Pipeline, *tables: str) -> None:
     """Delete the period from tables of the history."""
-    columns = dict.fromkeys(("energy_windows", *SUMS), "window_start")
+    columns = dict.fromkeys(("energy_windows", "balance", *SUMS), "window_start")
     script = "import sys; from sinks.clickhouse.client import connect; c = connect(sys.argv[1]); c.command(sys.argv[2])"
     dsn = f"chdb://{pipeline.directory / 'data' / 'history'}"
     for table in tables:
@@ -113,6 +121,22 @@ def test_a_day_that_was_lost_comes_back_with_the_same_ids_and_sums(with_a_day: P
     assert pipeline.imbalances() == []
 
 
+def test_demand_ledger_and_balance_of_a_lost_day_come_back_as_they_were(with_a_day: Pipeline) -> None:
+    pipeline = with_a_day
+    before = {sql: pipeline.query(sql) for sql in (BALANCE, DEMAND, LEDGER)}
+    forget(pipeline, "balance", "demand", "ledger")
+    for sql, rows in before.items():
+        assert pipeline.query(sql).height < rows.height
+
+    done = run(pipeline, "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert "from 2026-06-30T16:00Z on" in done.stderr
+    assert json.loads(done.stdout)["demand"] >= 3 * MINUTES // 15
+    for sql, rows in before.items():
+        assert_frame_equal(pipeline.query(sql), rows, rel_tol=1e-9, abs_tol=1e-9)
+
+
 def test_what_if_with_doubled_factors_doubles_the_carbon_of_each_site_and_writes_nothing(
     with_a_day: Pipeline, tmp_path: Path
 ) -> None:
@@ -141,6 +165,36 @@ def test_what_if_with_doubled_factors_doubles_the_carbon_of_each_site_and_writes
             assert rows[site]["difference_cny"] == 0
     assert contents(pipeline.directory) == files
     assert {topic.name: pipeline.messages_on(topic.name) for topic in CATALOGUE} == ends
+
+
+def test_what_if_without_the_night_discount_costs_what_the_discount_was(with_a_day: Pipeline, tmp_path: Path) -> None:
+    pipeline = with_a_day
+    tariffs = json.loads(SHIPPED_TARIFFS.read_text(encoding="utf-8"))
+    for plan in tariffs["tariffs"]:
+        for period in plan["periods"]:
+            if plan["id"] == ZJ_EDITION and period["name"] == "valley":
+                assert period["ratio"] == 0.4
+                period["ratio"] = 1.0
+    other = tmp_path / "no-discount.json"
+    other.write_text(json.dumps(tariffs), encoding="utf-8")
+    at_night = pipeline.query(
+        "SELECT site_id, sum(import_kwh) AS kwh FROM v_emissions "
+        f"WHERE ts {IN_PERIOD} AND period = 'valley' GROUP BY site_id ORDER BY site_id"
+    )
+    kwh = dict(at_night.iter_rows())["zj-steel"]
+    assert kwh > 100
+
+    done = run(pipeline, "--what-if", f"tariffs={other}", "--by", "total", "--json")
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    rows = {row["site_id"]: row["difference_cny"] for row in told["differences"]}
+    assert rows["zj-steel"] == pytest.approx(0.6 * ZJ_FLOATING_BASE_CNY_PER_KWH * kwh, rel=1e-9)
+    assert rows["gd-panels"] == rows["js-textiles"] == 0
+    for bill in told["bills"]:
+        more = {name: bill[f"other_{name}_cny"] - bill[f"{name}_cny"] for name in ("energy", "demand", "total")}
+        assert more["demand"] == 0
+        assert (more["energy"] > 0) == (more["total"] > 0) == (bill["site_id"] == "zj-steel")
 
 
 def test_a_period_that_is_partly_held_is_refused_and_says_what_is_held(with_a_day: Pipeline) -> None:

@@ -167,8 +167,8 @@ def replayed(
             lane = a_lane()
             lane.restore(kept)
     return (
-        pl.concat([pl.DataFrame(schema=WINDOW_ROWS), *(one.windows for one in found)]),
-        pl.concat([pl.DataFrame(schema=EMISSION_RECORD), *(one.emissions[0] for one in found)]),
+        pl.concat([pl.DataFrame(schema=WINDOW_ROWS), *(one.followed.windows for one in found)]),
+        pl.concat([pl.DataFrame(schema=EMISSION_RECORD), *(one.followed.emissions[0] for one in found)]),
         pl.concat([one.readings for one in found]),
         pl.concat([one.corrections for one in found]),
     )
