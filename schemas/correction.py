@@ -1,4 +1,8 @@
-"""A correction: why the energy of a meter is not simply what its registers say, or not what was said before."""
+"""A correction: why the energy of a meter is not simply what its registers say, or not what was said before.
+
+Stuck registers and slipped clocks are only flagged: nobody knows what the register should have shown, or since when the
+clock is wrong, so no reading and no energy is altered.
+"""
 
 from enum import StrEnum
 
@@ -13,6 +17,10 @@ class CorrectionKind(StrEnum):
     ROLLOVER = "rollover"  # the register passed its maximum: energy goes on across it
     RESET = "reset"  # the register fell to about zero: what it counted since then is known, what was before is not
     REGISTER_FAULT = "register_fault"  # the register went back, nobody knows why: no energy between the two readings
+    REGISTER_STUCK = "register_stuck"  # the register stands still while the meter's own power says it should count
+    REGISTER_MOVES = "register_moves"  # one that was stuck moves again
+    CLOCK_SLIP = "clock_slip"  # stamps no longer fit the time readings arrive
+    CLOCK_RIGHT = "clock_right"  # they fit again
 
 
 # One record per correction on corrections.v1; `ts` is `window_from`, in ms UTC.
@@ -32,6 +40,8 @@ CORRECTION_RECORD: dict[str, pl.DataType] = {
     "register_from_kwh": pl.Float64(),  # the import register before and after, multiplier applied; null with a revision
     "register_to_kwh": pl.Float64(),
     "revision": pl.Int32(),  # highest revision of the windows; 0 where none was sent before
+    "by_power_kwh": pl.Float64(),  # energy of these windows by the meter's own power; null but of stuck registers
+    "clock_slip_s": pl.Float64(),  # how far the clock is behind, negative: ahead; null but of clocks
     "raw_partition": pl.Int32(),  # the readings that caused it: partition and offset range of the raw topic
     "raw_offset_first": pl.Int64(),
     "raw_offset_last": pl.Int64(),

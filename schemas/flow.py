@@ -8,12 +8,14 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Protocol, Self
+from weakref import WeakValueDictionary
 
 import polars as pl
 
 from schemas.reference.edition import SiteEdition
-from schemas.registry import Site
+from schemas.registry import AS_CHECKED, Site
 from schemas.topics import Topic
 
 
@@ -39,7 +41,7 @@ HEADER_ARRIVED_AT = "arrived_at"  # ms UTC
 HEADER_ORIGIN = "origin"  # "<partition>:<offset>:<index>" of the message this one was made from
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class SiteRecord:
     """A site's configuration as of a revision.
 
@@ -71,15 +73,29 @@ class SiteRecord:
 
     @classmethod
     def of_json(cls, text: bytes | str) -> Self:
-        """Read what `to_json` gave."""
+        """Read what `to_json` gave.
+
+        All agents of a process get the same record for the same text: each of thousands of sites is read once, and
+        kept once.
+        """
+        key = blake2b(text.encode() if isinstance(text, str) else text, digest_size=16).digest()
+        known = _READ.get(key)
+        if isinstance(known, cls):
+            return known
         found = json.loads(text)
         edition = found.get("edition")
-        return cls(
-            Site.model_validate(found["site"]),
+        record = cls(
+            Site.model_validate(found["site"], context=AS_CHECKED),
             found["revision"],
             # Strict models take dates and tuples from JSON only.
             None if edition is None else SiteEdition.model_validate_json(json.dumps(edition)),
         )
+        _READ[key] = record
+        return record
+
+
+# What was read and is still in use, by the digest of its text.
+_READ: WeakValueDictionary[bytes, SiteRecord] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)

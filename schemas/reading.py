@@ -17,10 +17,16 @@ FIELD: dict[str, pl.DataType] = {
     "export_kwh": pl.Float64(),  # cumulative register, as the meter shows it
     "power_kw": pl.Float64(),  # momentary power
     "import_kvarh": pl.Float64(),  # cumulative reactive register, as the meter shows it
+    "interval_kwh": pl.Float64(),  # energy drawn in the interval that ends at `ts`, of meters declared to send this
+    "interval_export_kwh": pl.Float64(),  # energy delivered in it
 }
 
+# What a meter sends that is declared to send intervals; other meters must not, and it must not send registers.
+INTERVAL_MEASURES = ("interval_kwh", "interval_export_kwh")
+REGISTERS = ("import_kwh", "export_kwh")
+
 # At least one of these must be there, else there is nothing to measure.
-MEASURES = ("import_kwh", "export_kwh", "power_kw", "import_kvarh")
+MEASURES = ("import_kwh", "export_kwh", "power_kw", "import_kvarh", *INTERVAL_MEASURES)
 
 TELEMETRY_ROWS: dict[str, pl.DataType] = {
     "tenant_id": pl.String(),
@@ -31,6 +37,8 @@ TELEMETRY_ROWS: dict[str, pl.DataType] = {
     "export_kwh": pl.Float64(),
     "power_kw": pl.Float64(),
     "import_kvarh": pl.Float64(),  # not in batches written before it was introduced
+    "interval_kwh": pl.Float64(),  # neither is this one
+    "interval_export_kwh": pl.Float64(),
     "raw_partition": pl.Int32(),
     "raw_offset": pl.Int64(),
 }

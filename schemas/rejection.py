@@ -14,7 +14,8 @@ class Reason(StrEnum):
     FUTURE_TIMESTAMP = "future_timestamp"  # later than arrival plus the allowance
     TOO_OLD = "too_old"  # older than arrival minus the allowance
     LATE = "late"  # its window was already closed
-    OUT_OF_RANGE = "out_of_range"  # weather or production that cannot be
+    OUT_OF_RANGE = "out_of_range"  # weather, production or the energy of an interval that cannot be
+    NOT_DECLARED = "not_declared"  # registers of a meter declared to send intervals, or the other way round
     UNKNOWN_SITE = "unknown_site"  # weather or production of a site that is not in the registry
     UNKNOWN_LINE = "unknown_line"  # production of a line that is no equipment of the site
     UNKNOWN_SHIFT = "unknown_shift"  # production of a shift the site does not have

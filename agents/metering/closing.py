@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from agents.metering.energy import drawn_kwh, register_at, share_of_energy
+from agents.metering.energy import drawn_kwh, interval_left, register_at, share_of_energy
 from agents.metering.meters import Meters
 from agents.metering.past import Kept, Past
 from agents.metering.points import UNKNOWN, Points, without_holes
@@ -44,6 +44,7 @@ class Closed:
     windows: pl.DataFrame  # schemas.window.WINDOW_ROWS, sorted by site, meter and window
     metered: Ints  # the meter of each window
     turned: Turned
+    due: "Segments"  # pairs of points they were made of; `place` is that of the meter among those that closed
 
     @property
     def back(self) -> tuple[Ints, Rows]:
@@ -86,7 +87,8 @@ class Segments:
     dt: Floats  # [ms]
     since: Ints  # time of the real reading `a` was interpolated from [ms UTC]
     close_to: Ints  # [ms UTC]
-    gap: Flags
+    gap: Flags  # its energy is not known in time
+    hole: Flags  # something that comes later may revise it
     by_power: Flags
     how: Ints  # what the registers did, `agents.metering.turning`
     import_e: Floats  # [kWh], NaN where nothing is known
@@ -110,11 +112,12 @@ def close(points: Points, past: Past, known: Meters, meters: Ints, now: int) -> 
     now
         Arrival time of the tick. [ms UTC]
     """
-    counts = points.shelves.count[meters]
-    rows, begins = points.shelves.read(meters), starts_of(counts)
+    by_interval = known.config(meters)["by_interval"] == 1
+    rows, counts = _whole(points, known, meters, by_interval)
+    begins = starts_of(counts)
     settled = rows["ts"] <= np.repeat(points.settled_until(meters, now), counts)
     close_to = np.maximum.reduceat(np.where(settled, rows["ts"], UNKNOWN), begins) // WINDOW_MS * WINDOW_MS
-    whole = without_holes(rows, begins, counts)
+    whole = without_holes(rows, begins, counts, by_interval)
     since = rows["ts"].copy()
     anchored = points.closed_until[meters] > UNKNOWN
     since[begins[anchored]] = points.anchor_since[meters[anchored]]
@@ -123,16 +126,16 @@ def close(points: Points, past: Past, known: Meters, meters: Ints, now: int) -> 
         windows, place = windows_of(due, meters, known)
         # Where a register went back over the end of the last closed window, the rest of it closes now.
         holes = past.reaching(meters, points.closed_until[meters])
-        holes[due.place[due.gap | (due.how >= RESET)]] = True
+        holes[due.place[due.hole]] = True
+        closing = Stretches(meters, counts, rows, since, close_to)
         if holes.any():
-            closing = Stretches(meters, counts, rows, since, close_to)
             _remember(past, known, closing, anchored, _Holes(np.flatnonzero(holes), due.place))
-        _keep(points, meters, rows, due, close_to)
+        _keep(points, closing, due)
     at = np.flatnonzero(due.how)
     turned = Turned(
         meters[due.place[at]], due.how[at], due.a.take(at), due.b.take(at), due.import_e[at], due.export_e[at]
     )
-    return Closed(windows, meters[place], turned)
+    return Closed(windows, meters[place], turned, due)
 
 
 class _Holes(NamedTuple):
@@ -143,7 +146,11 @@ class _Holes(NamedTuple):
 
 
 def segments(stretches: Stretches, known: Meters) -> Segments:
-    """Pair every point before `close_to` with the next one of its meter."""
+    """Pair every point before `close_to` with the next one of its meter.
+
+    Of a meter that sends intervals, a segment is the interval that ends at its later point, or what earlier windows
+    left of it. What lies between an interval and the one before is in no segment, and its energy is not known.
+    """
     meters, counts, whole, since, close_to = stretches
     place = np.repeat(np.arange(len(counts)), counts)
     # The last point of a meter is never before its `close_to`, so every pair is of one meter.
@@ -155,7 +162,21 @@ def segments(stretches: Stretches, known: Meters) -> Segments:
     registers = (a["import_kwh"], b["import_kwh"], a["export_kwh"], b["export_kwh"])
     by_power = np.logical_and.reduce([np.isnan(register) for register in registers])
     turns = judged(a, b, since == a["ts"], meters[place], known)
-    import_e = turns.import_kwh
+    import_e, export_e, reactive_e = turns.import_kwh, turns.export_kwh, _reactive(a, b, turns.how)
+    hole = gap | (turns.how >= RESET)
+    by_interval = np.flatnonzero(known.config(meters)["by_interval"][place])
+    if len(by_interval):
+        turns.how[by_interval] = NOTHING
+        hole[by_interval] = gap[by_interval]
+        gap[by_interval] = False
+        length = known.config(meters)["interval_ms"][place[by_interval]]
+        begins, left = interval_left(a["ts"][by_interval], b["ts"][by_interval], since[by_interval], length)
+        a = a.copy()
+        a["ts"][by_interval], dt[by_interval] = begins, (b["ts"][by_interval] - begins).astype(np.float64)
+        import_e[by_interval] = b["import_kwh"][by_interval] * left
+        export_e[by_interval] = b["export_kwh"][by_interval] * left
+        if reactive_e is not None:
+            reactive_e[by_interval] = np.nan
     if by_power.any():
         drawn = drawn_kwh(a["power_kw"], b["power_kw"], dt)
         import_e = np.where(by_power, np.where(gap, np.nan, drawn), import_e)
@@ -167,11 +188,12 @@ def segments(stretches: Stretches, known: Meters) -> Segments:
         since,
         close_to[place],
         gap,
+        hole,
         by_power,
         turns.how,
         import_e,
-        turns.export_kwh,
-        _reactive(a, b, turns.how),
+        export_e,
+        reactive_e,
     )
 
 
@@ -290,12 +312,26 @@ def _remember(past: Past, known: Meters, closing: Stretches, anchored: Flags, ho
     used = np.bincount(holes.place, minlength=len(meters))[owners] + 1
     firsts = starts_of(closing.counts)[owners]
     kept = Kept(used, closing.rows.take(ranges(firsts, used)), closing.since[firsts], anchored[owners])
-    past.remember(meters[owners], kept, known.config(meters[owners])["max_gap_ms"])
+    past.remember(meters[owners], kept, known.config(meters[owners]))
 
 
-def _keep(points: Points, meters: Ints, rows: Rows, due: Segments, close_to: Ints) -> None:
+def _whole(points: Points, known: Meters, meters: Ints, by_interval: Flags) -> tuple[Rows, Ints]:
+    """Return the points of meters and their counts, the first interval of a meter with a point where it begins."""
+    counts, rows = points.shelves.count[meters], points.shelves.read(meters)
+    first = np.flatnonzero(by_interval & (points.closed_until[meters] == UNKNOWN))
+    if not len(first):
+        return rows, counts
+    at = starts_of(counts)[first]
+    begin = rows.take(at)
+    begin["ts"] -= known.config(meters[first])["interval_ms"]
+    counts[first] += 1
+    return np.insert(rows, at, begin), counts
+
+
+def _keep(points: Points, closing: Stretches, due: Segments) -> None:
     """Keep what later windows need: the points behind `close_to`, and an anchor at it."""
-    place = np.repeat(np.arange(len(meters)), points.shelves.count[meters])
+    meters, counts, rows, _, close_to = closing
+    place = np.repeat(np.arange(len(meters)), counts)
     last = np.flatnonzero(np.append(due.place[1:] != due.place[:-1], True))
     anchors, since = anchors_of(due, last)
     behind = np.flatnonzero(rows["ts"] > close_to[place])

@@ -3,13 +3,17 @@
 import numpy as np
 import polars as pl
 
+from agents.metering.clocks import Slipped
 from agents.metering.closing import Turned
 from agents.metering.meters import Meters
+from agents.metering.ragged import Rows
 from agents.metering.revising import Revised
+from agents.metering.stuck import Stood
 from agents.metering.turning import FAULT, RESET, ROLLOVER, SWAP
 from schemas.correction import CORRECTION_RECORD, CorrectionKind
 from schemas.window import WINDOW_MS
 
+_NUMBERS = [name for name, kind in CORRECTION_RECORD.items() if kind == pl.Float64()]
 _ENERGIES = ("import_before_kwh", "import_after_kwh", "export_before_kwh", "export_after_kwh")
 _KINDS = {
     SWAP: CorrectionKind.METER_SWAP,
@@ -44,17 +48,11 @@ def of_turns(turned: Turned, known: Meters) -> pl.DataFrame:
         "raw_offset_first": pl.Series(first),
         "raw_offset_last": pl.Series(np.maximum(a["raw_offset"], b["raw_offset"])),
     }
-    nothing = pl.repeat(None, len(first), dtype=pl.Float64, eager=True)
     kinds = pl.Series([_KINDS[how].value for how in turned.how.tolist()])
     return _recorded(
         known.named(turned.meters)
         | numbers
-        | {
-            "kind": kinds,
-            "import_before_kwh": nothing,
-            "export_before_kwh": nothing,
-            "revision": pl.repeat(0, len(first), dtype=pl.Int32, eager=True),
-        },
+        | {"kind": kinds, "revision": pl.repeat(0, len(first), dtype=pl.Int32, eager=True)},
         pl.Series(b["ts"].copy()),
     )
 
@@ -105,13 +103,74 @@ def of_revision(revised: Revised, known: Meters, kind: CorrectionKind) -> pl.Dat
     )
     columns = known.named(revised.meters) | {name: found[name] for name in found.columns if name != "span"}
     columns |= {name: pl.Series(revised.ranges[name].copy()) for name in ("window_from", "window_until")}
-    nothing = pl.repeat(None, len(spans), dtype=pl.Float64, eager=True)
-    columns |= {
-        "kind": pl.repeat(kind.value, len(spans), eager=True),
-        "register_from_kwh": nothing,
-        "register_to_kwh": nothing,
-    }
+    columns["kind"] = pl.repeat(kind.value, len(spans), eager=True)
     return _recorded(columns, found["revision"])
+
+
+def of_stood(stood: Stood, known: Meters) -> pl.DataFrame:
+    """Return a record for each register that was found to be stuck, or to move again.
+
+    Parameters
+    ----------
+    stood
+        These registers.
+    known
+        Descriptions of the meters.
+    """
+    b, moves = stood.b, pl.Series(stood.moves)
+    until_kwh = pl.Series(b["import_kwh"].copy(), nan_to_null=True)
+    step = pl.Series(stood.step_kwh, nan_to_null=True)
+    size = len(moves)
+    columns: dict[str, pl.Series] = {
+        **known.named(stood.meters),
+        **_of_one_reading(b),
+        "kind": _either(moves, CorrectionKind.REGISTER_MOVES, CorrectionKind.REGISTER_STUCK),
+        "window_from": pl.Series(stood.since // WINDOW_MS * WINDOW_MS),
+        "window_until": pl.Series(-(-b["ts"] // WINDOW_MS) * WINDOW_MS),
+        # What a stuck register says is no energy; one that moves again counted what it shows, and nobody knows more.
+        "import_before_kwh": pl.select(pl.when(~moves).then(pl.lit(0.0))).to_series(),
+        "import_after_kwh": pl.select(pl.when(moves).then(step)).to_series(),
+        "register_from_kwh": until_kwh - step,
+        "register_to_kwh": until_kwh,
+        "by_power_kwh": pl.Series(stood.by_power_kwh),
+        "revision": pl.repeat(0, size, dtype=pl.Int32, eager=True),
+    }
+    return _recorded(columns, pl.Series(b["ts"].copy()))
+
+
+def of_slipped(slipped: Slipped, known: Meters) -> pl.DataFrame:
+    """Return a record for each clock that was found to have slipped, or to be right again.
+
+    Parameters
+    ----------
+    slipped
+        These clocks.
+    known
+        Descriptions of the meters.
+    """
+    columns: dict[str, pl.Series] = {
+        **known.named(slipped.meters),
+        **_of_one_reading(slipped.after),
+        "kind": _either(pl.Series(slipped.right), CorrectionKind.CLOCK_RIGHT, CorrectionKind.CLOCK_SLIP),
+        "window_from": pl.Series(slipped.window_from // WINDOW_MS * WINDOW_MS),
+        "window_until": pl.Series(-(-slipped.window_until // WINDOW_MS) * WINDOW_MS),
+        "clock_slip_s": pl.Series(slipped.slip_s),
+        "revision": pl.repeat(0, len(slipped.meters), dtype=pl.Int32, eager=True),
+    }
+    return _recorded(columns, pl.Series(slipped.after["ts"].copy()))
+
+
+def _of_one_reading(rows: Rows) -> dict[str, pl.Series]:
+    offset = pl.Series(rows["raw_offset"].copy())
+    return {
+        "raw_partition": pl.Series(rows["raw_partition"].astype(np.int32)),
+        "raw_offset_first": offset,
+        "raw_offset_last": offset,
+    }
+
+
+def _either(first: pl.Series, one: CorrectionKind, other: CorrectionKind) -> pl.Series:
+    return pl.select(pl.when(first).then(pl.lit(one.value)).otherwise(pl.lit(other.value))).to_series()
 
 
 def _sum_or_null(name: str) -> pl.Expr:
@@ -120,10 +179,11 @@ def _sum_or_null(name: str) -> pl.Expr:
 
 
 def _recorded(columns: dict[str, pl.Series], mark: pl.Series) -> pl.DataFrame:
-    """Complete records; `mark` tells those of a kind, meter and first window apart."""
+    """Complete records; `mark` tells those of a kind, meter and first window apart. Numbers nobody said are null."""
     return (
         pl.DataFrame(columns)
         .with_columns(
+            *(pl.lit(None, pl.Float64).alias(name) for name in _NUMBERS if name not in columns),
             ts=pl.col("window_from"),
             id=pl.format("corrections/{}/{}/{}/{}/{}", "kind", "site_id", "meter_id", "window_from", mark),
         )

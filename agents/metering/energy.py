@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from agents.metering.ragged import Floats
+from agents.metering.ragged import Floats, Ints
 
 Quantity = TypeVar("Quantity", float, Floats)
 
@@ -55,6 +55,41 @@ def share_of_energy(energy_kwh: Quantity, part_ms: Quantity, whole_ms: Quantity)
     1.0
     """
     return energy_kwh * part_ms / whole_ms
+
+
+def interval_left(since_ms: Ints, end_ms: Ints, before_ms: Ints, length_ms: Ints) -> tuple[Ints, Floats]:
+    """Say what is left of intervals whose energy is known, behind a moment up to which it was used.
+
+    Parameters
+    ----------
+    since_ms
+        Up to when energy was used: the end of the last closed window, or the interval before. [ms UTC]
+    end_ms
+        End of each interval. [ms UTC]
+    before_ms
+        End of the interval before: one that came sooner than its length after it is shorter. [ms UTC]
+    length_ms
+        Length of an interval. [ms]
+
+    Returns
+    -------
+    tuple[Ints, Floats]
+        Where what is left begins [ms UTC], and its share of the energy [-].
+
+    Examples
+    --------
+    >>> minute = 60_000
+    >>> of = np.array
+    >>> interval_left(of([0]), of([15 * minute]), of([0]), of([15 * minute]))
+    (array([0]), array([1.]))
+    >>> interval_left(of([10 * minute]), of([15 * minute]), of([0]), of([15 * minute]))[1].round(6).tolist()
+    [0.333333]
+    >>> interval_left(of([0]), of([45 * minute]), of([0]), of([15 * minute]))  # half an hour was not sent
+    (array([1800000]), array([1.]))
+    """
+    starts_at = np.maximum(before_ms, end_ms - length_ms)
+    begins = np.maximum(starts_at, since_ms)
+    return begins, (end_ms - begins) / (end_ms - starts_at)
 
 
 def trapezoid_kwh(first_kw: Quantity, last_kw: Quantity, duration_ms: Quantity) -> Quantity:

@@ -11,10 +11,12 @@ import numpy as np
 import polars as pl
 
 from agents.metering.ragged import Floats, Ints, Rows
-from schemas.registry import MeterKind, Swap
+from schemas.registry import MeterKind, Sends, Swap
 
 # A pause longer than this many usual intervals is a gap: its energy is known in total but not in time.
 GAP_INTERVALS = 3
+# Of a meter that sends intervals one is missing where the next one comes this many later.
+MISSING_INTERVALS = 1.5
 
 _KINDS = [kind.value for kind in MeterKind]
 _KIND_NAMES = pl.Series(_KINDS, dtype=pl.String)
@@ -27,6 +29,7 @@ _CONFIG = np.dtype(
         ("max_gap_ms", "<i8"),
         ("interval_ms", "<i8"),
         ("register_max_kwh", "<f8"),  # multiplier applied; NaN where none is known
+        ("by_interval", "<i8"),  # 1: sends the energy of intervals, and no registers
     ]
 )
 
@@ -50,6 +53,7 @@ class Described(NamedTuple):
     interval_s: int
     register_max_kwh: float = np.nan
     swaps: tuple[Swapped, ...] = ()
+    by_interval: bool = False
 
 
 class PlainMeter(TypedDict):
@@ -61,6 +65,7 @@ class PlainMeter(TypedDict):
     interval_s: int
     register_max_kwh: NotRequired[float | None]
     swaps: NotRequired[list[dict[str, object]]]
+    sends: NotRequired[str]
 
 
 class Move(NamedTuple):
@@ -92,6 +97,7 @@ def described(meters: Iterable[PlainMeter]) -> list[Described]:
             one["interval_s"],
             _number(one.get("register_max_kwh")),
             tuple(_swapped(Swap.model_validate(swap)) for swap in one.get("swaps", ())),
+            one.get("sends") == Sends.INTERVALS.value,
         )
         for one in meters
     )
@@ -153,9 +159,10 @@ class Meters:
                 place.number,
                 _KINDS.index(m.kind),
                 m.multiplier,
-                GAP_INTERVALS * m.interval_s * 1000,
+                round((MISSING_INTERVALS if m.by_interval else GAP_INTERVALS) * m.interval_s * 1000),
                 m.interval_s * 1000,
                 m.register_max_kwh * m.multiplier,
+                m.by_interval,
             )
             for m in meters
         ]

@@ -111,7 +111,7 @@ class Past:
             reaches[some] = self.points.last(meters[some])["ts"] > until[some]
         return reaches
 
-    def remember(self, meters: Ints, kept: Kept, pause_ms: Ints) -> None:
+    def remember(self, meters: Ints, kept: Kept, config: Rows) -> None:
         """Keep what windows that close now are made of, where there is a hole among it.
 
         Parameters
@@ -120,8 +120,8 @@ class Past:
             Meters with a hole in the windows that close.
         kept
             Their points.
-        pause_ms
-            What is a pause for each meter. [ms]
+        config
+            What the registry says about each of them, `agents.metering.meters`.
         """
         counts, rows, since, anchored = kept
         begins = starts_of(counts)
@@ -147,17 +147,18 @@ class Past:
         same = np.flatnonzero(held["ts"] == first_ts[held_place])
         known[held_place[same]] = True
         drop = np.zeros(len(rows), np.bool_)
-        over_first = holes_before(held_place, held, pause_ms[held_place]) & (held["ts"] > first_ts[held_place])
+        over_first = holes_before(held_place, held, config) & (held["ts"] > first_ts[held_place])
         in_hole = np.zeros(len(meters), np.bool_)
         in_hole[held_place[over_first]] = True
-        drop[begins] = goes_on & (in_hole | known)
+        # Of a meter that sends intervals, a point is the interval that ends there: one within an interval is none.
+        drop[begins] = goes_on & (in_hole | known | (config["by_interval"] == 1))
         fresh["begins"][begins[goes_on]] = LINKED
         both = np.concatenate((held[keep_held], fresh[~drop]))
         owner = np.concatenate((held_place[keep_held], place[~drop]))
         order = np.argsort(owner, kind="stable")
-        self.store(meters, owner[order], both.take(order), pause_ms)
+        self.store(meters, owner[order], both.take(order), config)
 
-    def store(self, meters: Ints, place: Ints, rows: Rows, pause_ms: Ints) -> None:
+    def store(self, meters: Ints, place: Ints, rows: Rows, config: Rows) -> None:
         """Keep strips instead of what was kept of these meters.
 
         Parameters
@@ -168,15 +169,15 @@ class Past:
             Which of them each point is of, ascending.
         rows
             `PAST`, in order of time.
-        pause_ms
-            What is a pause for each meter: only points around pauses are kept. [ms]
+        config
+            What the registry says about each meter: only points around its pauses are kept.
         """
         newest = np.zeros(len(meters), np.int64)
         newest[place] = rows["ts"]  # the last one counts
         counts = np.bincount(place, minlength=len(meters))
         from_end = (np.cumsum(counts))[place] - np.arange(len(rows))
         keep = (rows["ts"] >= (newest - self._horizon_ms)[place]) & (from_end <= _ROOM)
-        keep &= _near_pauses(place, rows, pause_ms[place])
+        keep &= _near_pauses(place, rows, config)
         cut = np.empty(len(rows), np.bool_)
         cut[:1] = False
         cut[1:] = ~keep[:-1]
@@ -213,13 +214,14 @@ class Past:
             self.revised.put(meters, np.bincount(owner[keep], minlength=len(meters)), marks[keep])
 
 
-def holes_before(place: Ints, rows: Rows, pause_ms: Ints) -> Flags:
+def holes_before(place: Ints, rows: Rows, config: Rows) -> Flags:
     """Say of every point whether between it and the one before it in its strip is a pause, or a register went back."""
     hole = np.zeros(len(rows), np.bool_)
     linked = (place[1:] == place[:-1]) & (rows["begins"][1:] == LINKED)
-    unsure = rows["ts"][1:] - rows["since"][:-1] > pause_ms[1:]
+    unsure = rows["ts"][1:] - rows["since"][:-1] > config["max_gap_ms"][place[1:]]
+    has_registers = config["by_interval"][place[1:]] == 0
     for name in ("import_kwh", "export_kwh"):
-        unsure |= rows[name][1:] < rows[name][:-1]
+        unsure |= has_registers & (rows[name][1:] < rows[name][:-1])
     hole[1:] = linked & unsure
     return hole
 
@@ -232,10 +234,10 @@ def strips_of(place: Ints, rows: Rows) -> Ints:
     return strips
 
 
-def _near_pauses(place: Ints, rows: Rows, pause_ms: Ints) -> Flags:
+def _near_pauses(place: Ints, rows: Rows, config: Rows) -> Flags:
     """Say which points the windows of pauses are made of."""
     strip = strips_of(place, rows)
-    after = np.flatnonzero(holes_before(place, rows, pause_ms))
+    after = np.flatnonzero(holes_before(place, rows, config))
     if not len(after):
         return np.zeros(len(rows), np.bool_)
     ts = rows["ts"]

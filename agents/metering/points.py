@@ -241,8 +241,8 @@ def rescaled(rows: Rows, ratio: Floats) -> Rows:
     return scaled
 
 
-def without_holes(rows: Rows, begins: Ints, counts: Ints) -> Rows:
-    """Interpolate a register where the meter sent the other one alone.
+def without_holes(rows: Rows, begins: Ints, counts: Ints, by_interval: Flags) -> Rows:
+    """Interpolate a register where the meter sent the other one alone; what meters send by interval is left as it is.
 
     The result is used and not kept: a reading may still arrive between two points.
     """
@@ -255,7 +255,7 @@ def without_holes(rows: Rows, begins: Ints, counts: Ints) -> Rows:
         before = np.maximum.accumulate(np.where(known, place, -1))
         after = np.minimum.accumulate(np.where(known, place, len(rows))[::-1])[::-1]
         own = np.repeat(begins, counts), np.repeat(begins + counts, counts)
-        holes = np.flatnonzero(~known & (before >= own[0]) & (after < own[1]))
+        holes = np.flatnonzero(~known & (before >= own[0]) & (after < own[1]) & ~np.repeat(by_interval, counts))
         if not len(holes):
             continue
         a, b = rows.take(before[holes]), rows.take(after[holes])

@@ -72,7 +72,8 @@ class Holes:
 def fitting(past: Past, known: Meters, meters: Ints, rows: Rows) -> Holes | None:
     """Find the readings that fit into pauses.
 
-    A reading fits if the registers allow it: not below the reading before the pause, nor above the one behind it.
+    A reading fits if the registers allow it: not below the reading before the pause, nor above the one behind it. The
+    energy of an interval always fits.
 
     Parameters
     ----------
@@ -100,8 +101,10 @@ def fitting(past: Past, known: Meters, meters: Ints, rows: Rows) -> Holes | None
     inside &= held["ts"][at] > rows["ts"][mine]
     inside &= held["ts"][at] - held["since"][at - 1] > known.config(owners)["max_gap_ms"][place_of]
     chosen = np.flatnonzero(inside)
-    chosen = chosen[_allowed(held.take(at[chosen] - 1), held.take(at[chosen]), rows.take(mine[chosen]))]
-    chosen = chosen[_never_back(at[chosen], rows.take(mine[chosen]))]
+    by_interval = known.config(owners)["by_interval"][place_of] == 1
+    allowed = _allowed(held.take(at[chosen] - 1), held.take(at[chosen]), rows.take(mine[chosen]))
+    chosen = chosen[by_interval[chosen] | allowed]
+    chosen = chosen[by_interval[chosen] | _never_back(at[chosen], rows.take(mine[chosen]))]
     if not len(chosen):
         return None
     return Holes(owners, place, held, mine[chosen], at[chosen], place_of[chosen])
@@ -137,7 +140,7 @@ def revised(holes: Holes, past: Past, points: Points, known: Meters, fresh: Rows
     points.reanchor(owners[ends.place[moves]], ends.anchors[moves], ends.since[moves])
     marked = _Marked(ranges, range_place, late, range_of)
     found = _said_anew(past, owners, marked, before, after)
-    past.store(owners, place, whole, known.config(owners)["max_gap_ms"])
+    past.store(owners, place, whole, known.config(owners))
     return found
 
 
@@ -231,7 +234,7 @@ def declared(old: Undeclared, past: Past, points: Points, known: Meters) -> Revi
     owners = old.meters
     counts, held = past.points.count[owners], past.points.read(owners)
     place, closed_until = np.repeat(np.arange(len(owners)), counts), points.closed_until[owners]
-    b = np.flatnonzero(holes_before(place, held, known.config(owners)["max_gap_ms"][place]))
+    b = np.flatnonzero(holes_before(place, held, known.config(owners)))
     swapped = [
         any(held["ts"][at - 1] < swap.at_ms <= held["ts"][at] for swap in known.swaps.get(int(owners[place[at]]), ()))
         for at in b.tolist()
@@ -264,7 +267,7 @@ def _windows(place: Ints, rows: Rows, owners: Ints, closed_until: Ints, known: M
     last_ts = rows["ts"][begins + counts - 1]
     close_to = np.minimum(last_ts // WINDOW_MS * WINDOW_MS, closed_until[owner])
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN is null, and arithmetic on it is meant
-        whole = without_holes(rows, begins, counts)
+        whole = without_holes(rows, begins, counts, known.config(owners[owner])["by_interval"] == 1)
         due = segments(Stretches(owners[owner], counts, whole, rows["since"], close_to), known)
         windows, at = windows_of(due, owners[owner], known)
         last = np.flatnonzero(np.append(due.place[1:] != due.place[:-1], True)) if len(due.place) else due.place

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from agents.metering.clocks import NO_CLOCK
 from agents.metering.meters import Described, described
 from agents.metering.past import PAST, REVISED
 from agents.metering.ragged import Ints, Rows
 from agents.metering.shelves import POINT
+from agents.metering.stuck import NO_STANDING
 from schemas.flow import SiteRecord
 
 _LENGTH = struct.Struct(">I")
@@ -25,7 +27,9 @@ _CODEC = pa.Codec("lz4_raw")
 # The numbers beside the points: points of each meter, its anchor, and what is kept of its closed windows.
 # Points of snapshots that were written before meters had reactive energy: they have one part less.
 _OLD_PARTS = 7
-_EDITION = b"\x02"
+# Snapshots that were written before meters were flagged have no parts about that.
+_UNFLAGGED_PARTS = 8
+_EDITION = b"\x03"
 _OLD_POINT, _OLD_PAST = (
     np.dtype([(name, kind[name]) for name in kind.names or () if name != "import_kvarh"]) for kind in (POINT, PAST)
 )
@@ -78,6 +82,8 @@ class SiteState:
     strips: Rows
     mark_counts: Ints  # ranges of revised windows of each meter
     marks: Rows
+    standing: Rows  # of each meter, `agents.metering.stuck`
+    clocks: Rows  # of each meter, `agents.metering.clocks`
 
     def to_bytes(self) -> bytes:
         """Pack it."""
@@ -89,7 +95,7 @@ class SiteState:
         ):
             beside[name] = numbers
         places = np.ascontiguousarray(self.fresh_places).view(_PLACE)
-        arrays = (beside, self.rows, places, self.fresh, self.strips, self.marks)
+        arrays = (beside, self.rows, places, self.fresh, self.strips, self.marks, self.standing, self.clocks)
         parts = (self.head.packed, *(_packed(rows) for rows in arrays), _EDITION)
         return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
@@ -111,6 +117,7 @@ class SiteState:
         )
         if is_old:
             rows, fresh, strips = _renewed(rows, POINT), _renewed(fresh, POINT), _renewed(strips, PAST)
+        flags = parts[_OLD_PARTS:-1] if len(parts) > _UNFLAGGED_PARTS else [b"", b""]
         counts, closed_until, since, strip_counts, mark_counts = (beside[name].copy() for name in _BESIDE.names or ())
         return cls(
             head,
@@ -124,6 +131,10 @@ class SiteState:
             strips,
             mark_counts,
             marks,
+            *(
+                _unpacked(part, nothing.dtype) if part else nothing.repeat(len(counts))
+                for part, nothing in zip(flags, (NO_STANDING, NO_CLOCK), strict=True)
+            ),
         )
 
 

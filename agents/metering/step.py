@@ -3,10 +3,11 @@
 Reads    telemetry.v1   readings, site records and ticks of one partition; weather and production
 Yields   energy.v1        closed windows and revised ones, the live state of meters that moved, and the site records and
                           ticks passed on; weather and production likewise
-         corrections.v1   what late readings revised, and registers that did not simply go on
+         corrections.v1   what late readings revised, registers that did not simply go on or are stuck, slipped clocks
          site.profile.v1  what a site is compared by
 Rejects  late, register_decreased, unknown_meter
-State    per site: its record, the readings its open windows are made of, and those around pauses of closed windows
+State    per site: its record, the readings its open windows are made of, those around pauses of closed windows, and
+         what stuck registers and slipped clocks are known by
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,11 +18,12 @@ import polars as pl
 from agents.metering.beside import passed_on, profile
 from agents.metering.closing import close
 from agents.metering.correcting import of_revision, of_turns
+from agents.metering.flagging import Flagging
 from agents.metering.live import live
 from agents.metering.meters import Meters, Move
 from agents.metering.past import Past, keyed
 from agents.metering.points import MEASURES, Points, one_per_moment, rescaled, sorted_by_moment
-from agents.metering.ragged import Floats, Ints, Rows, runs, starts_of
+from agents.metering.ragged import Flags, Ints, Rows, runs, starts_of
 from agents.metering.revising import Revised, Undeclared, declared, fitting, revised, undeclared
 from agents.metering.shelves import POINT
 from agents.metering.state import Head, SiteState
@@ -32,6 +34,8 @@ from schemas.topics import CORRECTIONS, ENERGY
 
 _NO_METERS = np.zeros(0, np.int64)
 _NO_POINTS = np.empty(0, POINT)
+# Where a point has what a meter sends that sends intervals.
+_INTERVALS = {"import_kwh": "interval_kwh", "export_kwh": "interval_export_kwh"}
 
 
 # Readings of a pause are waited for as long as a site's minutes are for a meter.
@@ -48,7 +52,8 @@ class Metering:
     revision_horizon_s
         How far behind a meter's newest reading its pauses may still be filled. [s]
     live
-        Whether to say how meters stand now; a replay has no use for it.
+        Whether to say how meters stand now, and which are stuck or slipped; a replay has no use for the one, and does
+        not know what was usual before it for the other.
     """
 
     def __init__(self, lateness_s: int, revision_horizon_s: int = REVISION_HORIZON_S, *, live: bool = True) -> None:
@@ -57,6 +62,7 @@ class Metering:
         self._known = Meters()
         self._points = Points(lateness_s * 1000)
         self._past = Past(revision_horizon_s * 1000)
+        self._flagging = Flagging()
         self._fresh: list[tuple[Ints, Rows]] = []  # since the last tick: number of the meter, reading
         self._changed: set[str] = set()
 
@@ -75,7 +81,7 @@ class Metering:
     @property
     def nbytes(self) -> int:
         """Memory the points take. [bytes]."""
-        return self._points.nbytes + self._past.nbytes
+        return self._points.nbytes + self._past.nbytes + self._flagging.nbytes
 
     def changed(self) -> Iterable[str]:
         """Return the sites to snapshot."""
@@ -97,6 +103,7 @@ class Metering:
         rows = self._points.shelves.read(meters)
         strips = self._past.points.count[meters], self._past.points.read(meters)
         marks = self._past.revised.count[meters], self._past.revised.read(meters)
+        flags = self._flagging.of(meters)
         cuts = starts_of(sizes)
         of_site, of_strips, of_marks = (
             np.add.reduceat(np.append(each, 0), cuts) if len(sizes) else sizes for each in (counts, strips[0], marks[0])
@@ -127,6 +134,7 @@ class Metering:
                 strips[1][strip],
                 marks[0][mine],
                 marks[1][mark],
+                *(each[mine] for each in flags),
             ).to_bytes()
         return packed
 
@@ -143,6 +151,9 @@ class Metering:
         meters = np.concatenate([_NO_METERS, *sites])
         self._points.welcome(meters, self._known.config(meters)["interval_ms"])
         self._past.welcome(meters)
+        self._flagging.welcome(meters)
+        for mine, (_, state) in zip(sites, states, strict=True):
+            self._flagging.put(mine, state.standing, state.clocks)
         for shelves, counts, parts in (
             (self._past.points, [one.strip_counts for _, one in states], [one.strips for _, one in states]),
             (self._past.revised, [one.mark_counts for _, one in states], [one.marks for _, one in states]),
@@ -177,14 +188,18 @@ class Metering:
         move = self._known.configure(site.id, head.tenant_id, head.meters)
         self._points.welcome(move.after, self._known.config(move.after)["interval_ms"])
         self._past.welcome(move.after)
+        self._flagging.welcome(move.after)
         renumbered = not np.array_equal(move.before, move.after)
         if held is not None and (renumbered or (move.ratio != 1.0).any()):
             self._fresh = [_moved(meters, rows, move) for meters, rows in self._fresh]
             self._points.rescale(move.kept_from, move.kept_to, move.ratio)
             self._past.move(move.kept_from, move.kept_to, move.ratio)
+            self._flagging.move(move.kept_from, move.kept_to)
             if renumbered:
+                self._flagging.forget(move.before)
                 self._points.forget(move.before)
                 self._past.forget(move.before)
+        self._forget(_declared_anew(held, head, move))
         self._changed.add(site.id)
         said = [Output(ENERGY, Kind.SITE, record=record), profile(record, arrived_at)]
         if before is None or not len(before.meters):
@@ -210,7 +225,7 @@ class Metering:
             known = pl.Series(meters >= 0)
             unknown = rows.filter(~known).with_columns(reason=pl.lit(Reason.UNKNOWN_METER.value))
             rows, meters = rows.filter(known), meters[meters >= 0]
-        self._fresh.append((meters, _as_points(rows, self._known.config(meters)["multiplier"], arrived_at)))
+        self._fresh.append((meters, _as_points(rows, self._known.config(meters), arrived_at)))
         self._changed.update(self._known.sites_of(meters))
         return NOTHING if unknown is None else Outcome(rejected=unknown)
 
@@ -235,6 +250,8 @@ class Metering:
             rejected.append(self._rejected(*closed.back, Reason.REGISTER_DECREASED))
             if len(closed.turned.meters):
                 corrections.append(of_turns(closed.turned, self._known))
+            if self._says_live:
+                corrections.extend(self._flagging.look(closed.due, closing, self._known))
             moved = self._in_order(np.union1d(touched, closed.metered))
             if not closed.windows.is_empty():
                 outputs.append(Output(ENERGY, Kind.WINDOWS, closed.windows))
@@ -291,12 +308,13 @@ class Metering:
         if not len(meters):
             return None
         names = self._known.named(meters)
+        by_interval = self._known.config(meters)["by_interval"] == 1
         return pl.DataFrame(
             {
                 "site_id": names["site_id"],
                 "meter_id": names["meter_id"],
                 "ts": rows["ts"].copy(),
-                **{name: pl.Series(rows[name].copy(), nan_to_null=True) for name in MEASURES},
+                **_as_sent(rows, by_interval),
                 "raw_partition": rows["raw_partition"].astype(np.int32),
                 "raw_offset": rows["raw_offset"].copy(),
                 "reason": pl.repeat(reason.value, len(meters), eager=True),
@@ -307,22 +325,50 @@ class Metering:
         """Drop everything about meters, also what came after the last tick."""
         self._points.forget(meters)
         self._past.forget(meters)
+        self._flagging.forget(meters)
         self._fresh = [
             (theirs[others], rows[others]) for theirs, rows in self._fresh for others in [~np.isin(theirs, meters)]
         ]
 
 
-def _as_points(rows: pl.DataFrame, multiplier: Floats, arrived_at: int) -> Rows:
-    """Turn readings of telemetry.v1 into points: the meter's multiplier applied, arrival added."""
+def _as_points(rows: pl.DataFrame, config: Rows, arrived_at: int) -> Rows:
+    """Turn readings of telemetry.v1 into points: the meter's multiplier applied, arrival added.
+
+    Of a meter that sends intervals, the registers of a point are the energies of the interval that ends there.
+    """
     points = np.empty(rows.height, POINT)
+    multiplier = config["multiplier"]
     points["ts"] = rows["ts"].dt.epoch("ms").to_numpy()
     for measure in MEASURES:
         # A batch of an older release does not have every measure.
         points[measure] = rows[measure].to_numpy() * multiplier if measure in rows.columns else np.nan
+    by_interval = np.flatnonzero(config["by_interval"])
+    if len(by_interval):
+        for measure, sent in _INTERVALS.items():
+            kwh = rows[sent].to_numpy() if sent in rows.columns else np.full(rows.height, np.nan)
+            points[measure][by_interval] = kwh[by_interval] * multiplier[by_interval]
     points["arrived_at"] = arrived_at
     points["raw_partition"] = rows["raw_partition"].to_numpy()
     points["raw_offset"] = rows["raw_offset"].to_numpy()
     return points
+
+
+def _as_sent(rows: Rows, by_interval: Flags) -> dict[str, pl.Series]:
+    """Return the measures of points under the names they were sent under."""
+    measures = {name: rows[name].copy() for name in MEASURES}
+    for register, sent in _INTERVALS.items():
+        measures[sent] = np.where(by_interval, measures[register], np.nan)
+        measures[register] = np.where(by_interval, np.nan, measures[register])
+    return {name: pl.Series(values, nan_to_null=True) for name, values in measures.items()}
+
+
+def _declared_anew(held: Head | None, head: Head, move: Move) -> Ints:
+    """Return the meters that send registers now and sent intervals, or the other way round: nothing links the two."""
+    before = {} if held is None else {meter.id: meter.by_interval for meter in held.meters}
+    other = [
+        place for place, meter in enumerate(head.meters) if before.get(meter.id, meter.by_interval) != meter.by_interval
+    ]
+    return move.after[other]
 
 
 def _moved(meters: Ints, rows: Rows, move: Move) -> tuple[Ints, Rows]:

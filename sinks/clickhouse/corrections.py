@@ -15,7 +15,7 @@ CORRECTIONS_TABLE = TableSpec(
     partial(
         flat_rows,
         columns=CORRECTION_RECORD,
-        required=tuple(name for name in CORRECTION_RECORD if not name.endswith("_kwh")),
+        required=tuple(name for name in CORRECTION_RECORD if not name.endswith(("_kwh", "_slip_s"))),
         times=("ts", "window_from", "window_until"),
     ),
 )

@@ -144,8 +144,11 @@ def readings_between(from_ms: int, until_ms: int) -> pl.DataFrame:
         ).with_columns(site_id=pl.lit(meter.site_id), meter_id=pl.lit(meter.meter_id))
         for meter in METERS
     ]
-    together = pl.concat(shown).with_columns(export_kwh=pl.lit(None), import_kvarh=pl.lit(None))
-    return together.sort("ts", maintain_order=True).select(pl.col(name).cast(kind) for name, kind in FIELD.items())
+    together = pl.concat(shown).sort("ts", maintain_order=True)
+    # Measures these meters do not have are null.
+    return pl.concat([pl.DataFrame(schema=FIELD), together], how="diagonal_relaxed").select(
+        pl.col(name).cast(kind) for name, kind in FIELD.items()
+    )
 
 
 def month_bounds_ms(year: int, month: int) -> tuple[int, int]:

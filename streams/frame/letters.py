@@ -27,7 +27,8 @@ LETTER_ROWS = 2_000  # keeps a letter well below a broker's limit for one messag
 EXPECTED: dict[Reason, str] = {
     Reason.UNDECODABLE: "expected a JSON object, NDJSON lines of objects, or an Arrow IPC stream",
     Reason.MISSING_FIELD: "expected site_id (or the message key), meter_id, ts and one of import_kwh, export_kwh, "
-    "power_kw, import_kvarh; of weather one of outdoor_c, rh, solar_w_m2; of production interval_s and units_made",
+    "power_kw, import_kvarh, interval_kwh; of weather one of outdoor_c, rh, solar_w_m2; "
+    "of production interval_s and units_made",
     Reason.WRONG_TYPE: "expected text for ids and names, whole milliseconds for ts, whole seconds for interval_s, "
     "numbers for the measures",
     Reason.NOT_FINITE: "expected finite numbers",
@@ -35,7 +36,10 @@ EXPECTED: dict[Reason, str] = {
     Reason.FUTURE_TIMESTAMP: "expected ts not later than arrival plus the allowance (future_allowance_s)",
     Reason.TOO_OLD: "expected ts not older than arrival minus the allowance (too_old_s)",
     Reason.LATE: "expected before its window closed (allowed_lateness_s)",
-    Reason.OUT_OF_RANGE: "expected weather that can be, and units_made of 0 or more in an interval_s of 1 to 90000",
+    Reason.OUT_OF_RANGE: "expected weather that can be, units_made of 0 or more in an interval_s of 1 to 90000, and "
+    "energy of an interval that is not negative and not more than twice what rated_kw allows",
+    Reason.NOT_DECLARED: "expected interval_kwh of a meter whose registry entry says `sends: intervals`, and registers "
+    "of others",
     Reason.UNKNOWN_SITE: "expected a site of the registry",
     Reason.UNKNOWN_LINE: "expected line_id to be an equipment of this site in the registry",
     Reason.UNKNOWN_SHIFT: "expected shift to be the name of a shift of this site in the registry",

@@ -37,6 +37,7 @@ from streams.frame.codec import (
     record_value,
 )
 from streams.frame.letters import headers_of
+from streams.frame.transport import FETCH_MAX_WAIT_MS
 from streams.health.behind import Place, Reach
 from streams.ingest.batches import fetched, flat
 from streams.ingest.cut import cut
@@ -44,7 +45,7 @@ from streams.ingest.decode import Decoded, decode, original_row
 from streams.ingest.field import READINGS, FieldTopic
 from streams.ingest.limit import RejectionLimit
 from streams.ingest.poll import Poll, RawMessage
-from streams.ingest.progress import Forget, Progress
+from streams.ingest.progress import Forget, Progress, tick_due
 from streams.ingest.ranges import Ranges, runs_of
 from streams.ingest.records import records_of
 from streams.ingest.sender import OrderedSender
@@ -56,10 +57,10 @@ from streams.settings import Settings, broker_addresses
 
 log = logging.getLogger(__name__)
 
-TICK_MS = 1000
 _TICK_OVERDUE_MS = 10_000
 _POLL_RECORDS = 100_000  # then what was read is worked on; a fetch that was begun is read to its end
 _LINGER_S = 0.05
+_WAIT_S = 0.25  # for something to read; then ticks are looked after
 _RETRY_S = 1.0
 _COMMIT_S = 3.0  # what is read again after a kill is dropped downstream, so commits need not be many
 
@@ -131,6 +132,7 @@ class Ingest(Service):
             session_timeout_ms=int(settings.session_timeout_s * 1000),
             heartbeat_interval_ms=int(settings.session_timeout_s * 250),
             max_partition_fetch_bytes=4 << 20,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         )
         self._sender = OrderedSender(servers, settings.topic_prefix)
 
@@ -205,7 +207,7 @@ class Ingest(Service):
         found = Poll()
         reached: dict[TopicPartition, int] = {}
         deadline = time.monotonic() + _LINGER_S
-        wait_s = TICK_MS / 4000
+        wait_s = _WAIT_S
         while len(found) < _POLL_RECORDS:
             polled = await fetched(self._consumer, wait_s)
             arrival = int(time.time() * 1000)
@@ -340,7 +342,7 @@ class Ingest(Service):
                 return
 
     async def _tick(self) -> None:
-        """Write a tick into every partition of ours, at most once a second of arrival time.
+        """Write a tick into every partition of ours, once a second of arrival time.
 
         While there is a backlog, arrival time is that of the newest message passed on: the clock of the meters must
         not run ahead of readings that have arrived but were not yet read.
@@ -349,7 +351,8 @@ class Ingest(Service):
         for place in self._consumer.assignment():
             progress = self._progress.setdefault(place.partition, Progress())
             arrived_at = await self._arrival(place, progress)
-            if self.field.is_the_clock and arrived_at >= progress.ticked_at + TICK_MS:
+            due = tick_due(place.partition, self._settings.partitions, progress.ticked_at, arrived_at)
+            if self.field.is_the_clock and due:
                 progress.ticked_at = arrived_at
                 headers = control_headers(Kind.TICK, arrived_at)
                 ticks.append((place.partition, Envelope(TELEMETRY.name, None, b"", arrived_at, headers)))

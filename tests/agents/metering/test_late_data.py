@@ -113,6 +113,8 @@ def test_a_correction_says_what_changed():
         "export_after_kwh": None,
         "register_from_kwh": None,
         "register_to_kwh": None,
+        "by_power_kwh": None,
+        "clock_slip_s": None,
         "revision": 1,
         "raw_partition": 0,
         "raw_offset_first": 9,

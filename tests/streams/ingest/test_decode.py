@@ -21,7 +21,7 @@ from streams.ingest.poll import ARROW_TYPE, Poll, RawMessage
 
 READING = {"site_id": "mill", "meter_id": "main", "ts": NOON, "import_kwh": 12.5}
 LINE = json.dumps(READING).encode()
-ROW = ("mill", "main", NOON, 12.5, None, None, None)
+ROW = ("mill", "main", NOON, 12.5, None, None, None, None, None)
 
 
 def a_message(value: bytes, content_type: str = "", offset: int = 0) -> RawMessage:
@@ -117,11 +117,11 @@ def test_fields_nobody_asked_for_are_left_out():
 
 
 def test_a_whole_number_will_do_for_a_measure():
-    assert rows(decoded(with_field("import_kwh", "12"))) == [(*ROW[:3], 12.0, None, None, None)]
+    assert rows(decoded(with_field("import_kwh", "12"))) == [(*ROW[:3], 12.0, None, None, None, None, None)]
 
 
 def test_what_is_missing_is_null():
-    assert rows(decoded(b"{}", with_field("ts", "null"))) == [(None,) * 7, (*ROW[:2], None, *ROW[3:])]
+    assert rows(decoded(b"{}", with_field("ts", "null"))) == [(None,) * 9, (*ROW[:2], None, *ROW[3:])]
 
 
 def test_arrow_in_the_types_of_the_contract_is_taken():
@@ -129,7 +129,7 @@ def test_arrow_in_the_types_of_the_contract_is_taken():
 
     found = decoded(arrow(frame), content_type=ARROW_TYPE)
 
-    assert rows(found) == [ROW, ("mill", "main", NOON, None, None, 3.5, None)]
+    assert rows(found) == [ROW, ("mill", "main", NOON, None, None, 3.5, None, None, None)]
     assert places(found) == [(0, 0), (0, 1)]
 
 
@@ -185,7 +185,7 @@ def test_arrow_measures_may_be_any_numbers(kind: pa.DataType):
         export_kwh=pa.nulls(1),
     )
 
-    assert rows(decoded(value)) == [("mill", "main", NOON, None, None, 3.0, None)]
+    assert rows(decoded(value)) == [("mill", "main", NOON, None, None, 3.0, None, None, None)]
 
 
 def test_arrow_without_rows_is_nothing():

@@ -83,7 +83,8 @@ def test_numbers_that_are_none_are_refused(value: float):
     frame = pl.DataFrame([a_reading(power_kw=value), a_reading()])
     poll = Poll.of([RawMessage(0, 0, NOON, None, b"")])
     nothing = pl.lit(None, pl.Float64)
-    rows = frame.with_columns(export_kwh=nothing, import_kvarh=nothing, message=pl.lit(0), index=pl.int_range(2))
+    others = dict.fromkeys(("export_kwh", "import_kvarh", "interval_kwh", "interval_export_kwh"), nothing)
+    rows = frame.with_columns(**others, message=pl.lit(0), index=pl.int_range(2))
     found = validate(Decoded(rows, []), poll, METERS, BOUNDS)
 
     assert found.refused.rows() == [(0, 0, "not_finite")]
@@ -142,3 +143,38 @@ def test_readings_keep_the_order_of_the_poll():
     readings = [a_reading(ts=NOON + step, meter_id=("main", "press")[step % 2]) for step in range(20)]
 
     assert judged(*readings).accepted["raw_offset"].to_list() == list(range(100, 120))
+
+
+BY_INTERVAL = known_meters(
+    [
+        SiteRecord(
+            a_site("mill", a_meter("main"), a_meter("oven", sends="intervals", interval_s=900, rated_kw=40.0)),
+            1,
+        )
+    ],
+    PARTITIONS,
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"meter_id": "oven", "import_kwh": None, "interval_kwh": 10.0}, []),
+        ({"meter_id": "oven", "import_kwh": None, "interval_kwh": 0, "interval_export_kwh": 2.5, "power_kw": 3}, []),
+        ({"meter_id": "oven"}, [(0, "not_declared")]),
+        ({"meter_id": "oven", "interval_kwh": 1.0}, [(0, "not_declared")]),
+        ({"meter_id": "oven", "import_kwh": None, "power_kw": 3}, [(0, "not_declared")]),
+        ({"interval_kwh": 1.0}, [(0, "not_declared")]),
+        ({"import_kwh": None, "interval_kwh": 1.0}, [(0, "not_declared")]),
+        ({"meter_id": "oven", "import_kwh": None, "interval_kwh": -0.1}, [(0, "out_of_range")]),
+        # Twice 40 kW for a quarter of an hour.
+        ({"meter_id": "oven", "import_kwh": None, "interval_kwh": 20.0}, []),
+        ({"meter_id": "oven", "import_kwh": None, "interval_kwh": 20.1}, [(0, "out_of_range")]),
+    ],
+)
+def test_energy_of_intervals_is_taken_of_meters_that_are_declared_to_send_it(
+    given: dict[str, object], expected: list[tuple[int, str]]
+):
+    poll = Poll.of([RawMessage(3, 100, NOON, b"mill", json.dumps(a_reading(**given)).encode())])
+
+    assert reasons(validate(decode(poll), poll, BY_INTERVAL, BOUNDS)) == expected

@@ -1,0 +1,67 @@
+"""Flags: meters whose registers are stuck or whose clocks slipped, found in what closes anyway."""
+
+import numpy as np
+import polars as pl
+
+from agents.metering.clocks import Clocks
+from agents.metering.closing import Segments
+from agents.metering.correcting import of_slipped, of_stood
+from agents.metering.meters import Meters
+from agents.metering.ragged import Ints, Rows
+from agents.metering.stuck import Stuck
+
+
+class Flagging:
+    """What is known of the meters of a partition, beyond their energy."""
+
+    def __init__(self) -> None:
+        self._stuck = Stuck()
+        self._clocks = Clocks()
+        self._known = (self._stuck.known, self._clocks.known)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held. [bytes]."""
+        return sum(each.nbytes for each in self._known)
+
+    def look(self, due: Segments, meters: Ints, config: Meters) -> list[pl.DataFrame]:
+        """Look at pairs of points whose windows close, and return what is to be said: `CORRECTION_RECORD`.
+
+        Parameters
+        ----------
+        due
+            Pairs of points, by meter and in order of time.
+        meters
+            The meters `due.place` refers to.
+        config
+            Descriptions of the meters.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):  # NaN is null, and arithmetic on it is meant
+            stood = self._stuck.look(due, meters, config)
+            slipped = self._clocks.look(due, meters, config)
+        said = [of_slipped(one, config) for one in slipped]
+        return said if stood is None else [of_stood(stood, config), *said]
+
+    def welcome(self, meters: Ints) -> None:
+        """Prepare for meters."""
+        for each in self._known:
+            each.welcome(meters)
+
+    def forget(self, meters: Ints) -> None:
+        """Drop everything about these meters."""
+        for each in self._known:
+            each.forget(meters)
+
+    def move(self, before: Ints, after: Ints) -> None:
+        """Give meters other numbers."""
+        for each in self._known:
+            each.move(before, after)
+
+    def of(self, meters: Ints) -> tuple[Rows, Rows]:
+        """Return what is known of these meters: `STANDING` and `CLOCK`."""
+        return self._stuck.known.rows[meters], self._clocks.known.rows[meters]
+
+    def put(self, meters: Ints, standing: Rows, clocks: Rows) -> None:
+        """Take over what is known of these meters."""
+        self._stuck.known.rows[meters] = standing
+        self._clocks.known.rows[meters] = clocks
