@@ -2,7 +2,6 @@
 
 import io
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,6 +10,9 @@ from agents.balance.minutes import HELD, LET_GO
 from schemas.flow import SiteRecord
 
 _LENGTHS = struct.Struct(">III")
+# Most sites have none of these, and there are thousands of sites: one frame for all.
+_NO_HELD = pl.DataFrame(schema=dict(HELD))
+_NO_LET_GO = pl.DataFrame(schema=dict(LET_GO))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ def from_bytes(packed: bytes) -> SiteState:
         parts.append(packed[begin : begin + length])
         begin += length
     head, held, fresh, let_go = parts
-    return SiteState(SiteRecord.of_json(head), _unpacked(held, HELD), _unpacked(fresh, HELD), _unpacked(let_go, LET_GO))
+    return SiteState(
+        SiteRecord.of_json(head), _unpacked(held, _NO_HELD), _unpacked(fresh, _NO_HELD), _unpacked(let_go, _NO_LET_GO)
+    )
 
 
 def _packed(rows: pl.DataFrame) -> bytes:
@@ -59,5 +63,5 @@ def _packed(rows: pl.DataFrame) -> bytes:
     return body.getvalue()
 
 
-def _unpacked(body: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    return pl.read_ipc_stream(io.BytesIO(body)).select(*schema) if body else pl.DataFrame(schema=schema)
+def _unpacked(body: bytes, nothing: pl.DataFrame) -> pl.DataFrame:
+    return pl.read_ipc_stream(io.BytesIO(body)).select(nothing.columns) if body else nothing

@@ -108,7 +108,7 @@ class Balance:
         return NOTHING
 
     def _take(self, windows: pl.DataFrame, arrived_at: int) -> Outcome:
-        unknown = set(windows["site_id"].unique()) - self._records.keys()
+        unknown = [site for site in windows["site_id"].unique() if site not in self._records]
         if unknown:
             raise ValueError(f"no site record came before the data of {sorted(unknown)[:3]}")
         self._fresh.append(minutes.of_windows(windows, arrived_at))

@@ -5,7 +5,7 @@ import json
 import struct
 import zlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from datetime import date
 
@@ -20,6 +20,8 @@ from agents.billing.spans import Booked, Rate
 from schemas.flow import SiteRecord
 
 _LENGTH = struct.Struct(">I")
+# Most sites have none of these, and there are thousands of sites: one frame for all.
+_NO_FRESH = pl.DataFrame(schema=dict(FRESH))
 _FASTEST = 1
 
 
@@ -122,7 +124,7 @@ def from_bytes(packed: bytes) -> Snapshot:
         for number, (reached, closed) in enumerate(head["meters"])
     ]
     pending = [(quarter, since) for quarter, since in head["pending"]]
-    return Snapshot(bill, head["newest"], meters, pending, _unpacked(fresh, FRESH), head["moved"])
+    return Snapshot(bill, head["newest"], meters, pending, _unpacked(fresh, _NO_FRESH), head["moved"])
 
 
 def _booked(cells: list[tuple[list[object], int]], counts: list[int]) -> Booked:
@@ -161,5 +163,5 @@ def _packed(rows: pl.DataFrame) -> bytes:
     return body.getvalue()
 
 
-def _unpacked(body: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    return pl.read_ipc_stream(io.BytesIO(body)).select(*schema) if body else pl.DataFrame(schema=dict(schema))
+def _unpacked(body: bytes, nothing: pl.DataFrame) -> pl.DataFrame:
+    return pl.read_ipc_stream(io.BytesIO(body)).select(nothing.columns) if body else nothing

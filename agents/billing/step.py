@@ -60,6 +60,7 @@ class Billing:
         self._recent = span // DEMAND_WINDOW_MIN + 2
         self._learnt = True
         self._pending: dict[tuple[int, int], int] = {}  # site and quarter hour: waits for a meter since [ms UTC]
+        self._reached: set[int] = set()  # sites whose meters have got further, or are others, since the last tick
         self._fresh: list[pl.DataFrame] = []
         self._rates: dict[Rate, Rate] = {}  # one of each, however many days hold it
         self._moved: set[str] = set()
@@ -92,7 +93,9 @@ class Billing:
         fresh = pl.concat([pl.DataFrame(schema=FRESH), *self._fresh])
         of_site = {str(key[0]): own for key, own in fresh.partition_by("site_id", as_dict=True).items()}
         pending: dict[int, list[tuple[int, int]]] = {}
-        for (number, quarter), since in sorted(self._pending.items()):
+        numbers = {self._minutes.number(site) for site in chosen}
+        mine = [waiting for waiting in self._pending.items() if waiting[0][0] in numbers]
+        for (number, quarter), since in sorted(mine):
             pending.setdefault(number, []).append((quarter, since))
         taken = {}
         for site in chosen:
@@ -118,6 +121,8 @@ class Billing:
         """Take over these sites."""
         others = ~pl.col("site_id").is_in(list(snapshots))
         self._fresh = [rows.filter(others) for rows in self._fresh]
+        numbers = set()
+        pending = []
         for site, packed in snapshots.items():
             found = from_bytes(packed)
             self._bills[site] = found.bill
@@ -126,10 +131,12 @@ class Billing:
             for row, meter in zip(self._minutes.rows_of(number), found.meters, strict=True):
                 self._minutes.reached[row], self._minutes.closed[row] = meter.reached, meter.closed
                 self._minutes.put_back(row, meter.ring)
-            self._pending = {place: since for place, since in self._pending.items() if place[0] != number}
-            self._pending |= {(number, quarter): since for quarter, since in found.pending}
+            numbers.add(number)
+            pending += [((number, quarter), since) for quarter, since in found.pending]
             self._fresh.append(found.fresh)
             (self._moved.add if found.moved else self._moved.discard)(site)
+        others_pending = {place: since for place, since in self._pending.items() if place[0] not in numbers}
+        self._pending = others_pending | dict(pending)
         self._learnt = False
 
     def _configure(self, record: SiteRecord) -> Outcome:
@@ -152,12 +159,13 @@ class Billing:
         site = record.site
         self._minutes.configure(site.id, [meter.id for meter in site.grid_meters])
         number = self._minutes.number(site.id)
+        self._reached.add(number)
         if number == len(self._names):
             self._names.append(site.id)
         return number
 
     def _of_known_sites(self, rows: pl.DataFrame) -> pl.DataFrame:
-        unknown = set(rows["site_id"].unique()) - self._bills.keys()
+        unknown = [site for site in rows["site_id"].unique() if site not in self._bills]
         if unknown:
             raise ValueError(f"no site record came before the data of {sorted(unknown)[:3]}")
         return rows
@@ -224,6 +232,7 @@ class Billing:
             self._send_leaving(dict(zip(sites.tolist(), newest.tolist(), strict=True)), demands, billed)
             self._minutes.advance(sites, newest)
             written = self._minutes.write(block)
+            self._reached.update(sites.tolist())
             bookings.append(written)
             for site, quarter in written.filter("in_ring").select("site", "quarter").unique().iter_rows():
                 self._pending.setdefault((site, quarter), 0)
@@ -237,9 +246,13 @@ class Billing:
 
     def _send_due(self, arrived_at: int, demands: list[tuple[object, ...]], billed: set[str]) -> None:
         """Send quarter hours that all grid meters passed, and those that waited long enough for a meter."""
-        places = list(self._pending)
+        looked_at = [(place, since) for place, since in self._pending.items() if since or place[0] in self._reached]
+        self._reached.clear()
+        if not looked_at:
+            return
+        places = [place for place, _ in looked_at]
         sites, quarters = (np.array(column, np.int64) for column in zip(*places, strict=True))
-        since = np.array(list(self._pending.values()), np.int64)
+        since = np.array([since for _, since in looked_at], np.int64)
         ends = (quarters + 1) * DEMAND_WINDOW_MIN
         by_all, by_any = self._minutes.settled(sites)
         for number in np.flatnonzero((by_any >= ends) & (by_all < ends) & (since == 0)):

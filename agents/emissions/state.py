@@ -6,7 +6,6 @@ A grid meter that is away for weeks leaves tens of thousands of minutes that wai
 import io
 import json
 import struct
-from collections.abc import Mapping
 
 import polars as pl
 
@@ -14,6 +13,9 @@ from agents.emissions.minutes import HELD, WINDOWS
 from agents.emissions.totals import SiteState
 
 _LENGTH = struct.Struct(">I")
+# Most sites have none of these, and there are thousands of sites: one frame for all.
+_NO_HELD = pl.DataFrame(schema=dict(HELD))
+_NO_WINDOWS = pl.DataFrame(schema=dict(WINDOWS))
 
 
 def to_bytes(state: SiteState, waiting: pl.DataFrame, fresh: pl.DataFrame, *, moved: bool) -> bytes:
@@ -45,7 +47,7 @@ def from_bytes(packed: bytes) -> tuple[SiteState, pl.DataFrame, pl.DataFrame, bo
         parts.append(packed[place - length : place])
     record, head, waiting, fresh = parts
     moved = bool(json.loads(head)["moved"])
-    return SiteState.restored(record, head), _unpacked(waiting, HELD), _unpacked(fresh, WINDOWS), moved
+    return SiteState.restored(record, head), _unpacked(waiting, _NO_HELD), _unpacked(fresh, _NO_WINDOWS), moved
 
 
 def _packed(rows: pl.DataFrame) -> bytes:
@@ -55,5 +57,5 @@ def _packed(rows: pl.DataFrame) -> bytes:
     return body.getvalue()
 
 
-def _unpacked(body: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    return pl.read_ipc_stream(io.BytesIO(body)).select(*schema) if body else pl.DataFrame(schema=dict(schema))
+def _unpacked(body: bytes, nothing: pl.DataFrame) -> pl.DataFrame:
+    return pl.read_ipc_stream(io.BytesIO(body)).select(nothing.columns) if body else nothing

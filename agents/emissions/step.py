@@ -112,7 +112,7 @@ class Emissions:
         return NOTHING
 
     def _of_known_sites(self, rows: pl.DataFrame) -> pl.DataFrame:
-        unknown = set(rows["site_id"].unique()) - self._states.keys()
+        unknown = [site for site in rows["site_id"].unique() if site not in self._states]
         if unknown:
             raise ValueError(f"no site record came before the data of {sorted(unknown)[:3]}")
         return rows
