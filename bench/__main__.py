@@ -18,6 +18,7 @@ from agents.pricing.pricing import Reference
 from bench.scale import print_scale
 from schemas.contract import Tariff
 from schemas.flow import Kind, Message, SiteRecord
+from schemas.reading import INTERVAL_MEASURES
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.registry import Meter, MeterKind, Site
 from streams.ingest.decode import NDJSON_TYPE, decode
@@ -67,7 +68,7 @@ def telemetry(step: int) -> pl.DataFrame:
         "import_kwh",
         pl.lit(None, pl.Float64).alias("export_kwh"),
         "power_kw",
-        pl.lit(None, pl.Float64).alias("import_kvarh"),
+        *(pl.lit(None, pl.Float64).alias(name) for name in ("import_kvarh", *INTERVAL_MEASURES)),
         pl.lit(0, pl.Int32).alias("raw_partition"),
         pl.lit(step, pl.Int64).alias("raw_offset"),
     )

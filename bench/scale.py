@@ -19,7 +19,7 @@ from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
 from schemas.contract import Tariff
 from schemas.flow import Agent, Kind, Message, SiteRecord
-from schemas.reading import TELEMETRY_ROWS, TIMESTAMP
+from schemas.reading import INTERVAL_MEASURES, TELEMETRY_ROWS, TIMESTAMP
 from schemas.reference.catalogue import REFERENCE_VERSION, load_charges, load_factors, load_tariffs
 from schemas.registry import Meter, MeterKind, Site
 
@@ -67,7 +67,7 @@ def batches(meters: int, first_sweep: int, sweeps: int) -> Iterator[tuple[int, p
                 ts=pl.lit(at, pl.Int64).cast(TIMESTAMP),
                 import_kwh=pl.lit(100.0 + sweep / 7),
                 export_kwh=pl.lit(None, pl.Float64),
-                import_kvarh=pl.lit(None, pl.Float64),
+                **dict.fromkeys(("import_kvarh", *INTERVAL_MEASURES), pl.lit(None, pl.Float64)),
                 power_kw=pl.lit(4.0 + sweep),
                 raw_partition=pl.lit(0, pl.Int32),
                 raw_offset=pl.lit(sweep, pl.Int64),

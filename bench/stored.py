@@ -17,7 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from bench.scale import sites
 from schemas.flow import Agent, Kind, Message, SiteRecord
-from schemas.reading import TELEMETRY_ROWS, TIMESTAMP
+from schemas.reading import INTERVAL_MEASURES, TELEMETRY_ROWS, TIMESTAMP
 from schemas.topics import TELEMETRY, Topic
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrate import migrate
@@ -29,7 +29,7 @@ from streams.settings import Settings
 from streams.topology import STORED, stages
 
 START_MS = 1_784_000_040_000
-TICK_MS = 60_000  # of arrival time that is taken at once
+TICK_MS = 60_000  # of arrival time that is taken at once, or an interval if that is longer
 HOUR_MS = 3_600_000
 _OVERHEAD = 70  # of a record in Kafka's format: lengths, offset and time deltas, names of headers [bytes]
 
@@ -37,12 +37,13 @@ _OVERHEAD = 70  # of a record in Kafka's format: lengths, offset and time deltas
 def day(meters: int, interval_ms: int, hours: int) -> Iterator[tuple[int, pl.DataFrame]]:
     """Yield arrival time and readings: loads that wander, registers to the hundredth of a kWh, as meters show them."""
     chance = np.random.default_rng(1)
-    steps = TICK_MS // interval_ms
+    tick_ms = max(TICK_MS, interval_ms)
+    steps = tick_ms // interval_ms
     load_kw = chance.uniform(1, 60, meters)
     register = chance.uniform(1_000, 90_000, meters)
     names = [(f"site-{meter // 50:05d}", f"m{meter % 50}") for meter in range(meters)]
     who = pl.DataFrame(names, schema=["site_id", "meter_id"], orient="row")
-    for tick in range(hours * HOUR_MS // TICK_MS):
+    for tick in range(hours * HOUR_MS // tick_ms):
         parts = []
         for step in range(steps):
             load_kw = np.clip(load_kw * chance.normal(1, 0.03, meters), 0.2, 90)
@@ -56,13 +57,13 @@ def day(meters: int, interval_ms: int, hours: int) -> Iterator[tuple[int, pl.Dat
                     pl.lit(at, pl.Int64).cast(TIMESTAMP).alias("ts"),
                     pl.lit(np.round(register, 2)).alias("import_kwh"),
                     pl.lit(None, pl.Float64).alias("export_kwh"),
-                    pl.lit(None, pl.Float64).alias("import_kvarh"),
+                    *(pl.lit(None, pl.Float64).alias(name) for name in ("import_kvarh", *INTERVAL_MEASURES)),
                     pl.lit(np.round(load_kw, 2)).alias("power_kw"),
                     pl.lit(0, pl.Int32).alias("raw_partition"),
                     pl.int_range(pl.len(), dtype=pl.Int64).alias("raw_offset") + (tick * steps + step) * meters,
                 )
             )
-        yield START_MS + (tick + 1) * TICK_MS, pl.concat(parts).select(*TELEMETRY_ROWS)
+        yield START_MS + (tick + 1) * tick_ms, pl.concat(parts).select(*TELEMETRY_ROWS)
 
 
 class Flow:

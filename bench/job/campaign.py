@@ -35,6 +35,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))
     began, commit = time.monotonic(), _commit()
+    if asked.scratch is not None:
+        asked.scratch.mkdir(parents=True, exist_ok=True)
     scratch = Path(mkdtemp(prefix="wattloop-bench-", dir=asked.scratch))
     try:
         results: list[Result] = []
@@ -159,11 +161,12 @@ def _commit() -> str:
 
 
 def _command() -> str:
-    """Return how to measure this again; where the scratch files were is nobody's concern."""
+    """Return how to measure this again; where the files were is nobody's concern."""
     given = sys.argv[1:]
-    if "--scratch" in given:
-        place = given.index("--scratch")
-        given = given[:place] + given[place + 2 :]
+    for place_of in ("--scratch", "--out"):
+        if place_of in given:
+            place = given.index(place_of)
+            given = given[:place] + given[place + 2 :]
     return "make bench-peers" + (f" ARGS='{' '.join(given)}'" if given else "")
 
 

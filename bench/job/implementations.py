@@ -38,6 +38,11 @@ class Place:
         """Where the output is awaited."""
         return f"{self.prefix}emissions.v1"
 
+    @property
+    def live_topic(self) -> str:
+        """Where Wattloop shows how a site stands now."""
+        return f"{self.prefix}site.live.v1"
+
 
 @dataclass(frozen=True, slots=True)
 class Start:

@@ -154,7 +154,13 @@ def _latency(
             f"{got['sent_per_s']:,.0f}",
         ]
         lines.append(f"| {_TITLES[name]} | " + " | ".join(cells) + " |")
+    if "live_p99_ms" in own:
+        took = ", ".join(f"{name} {own[f'live_{key}_ms']:,.0f} ms" for name, key in _LIVE.items())
+        lines += ["", f"Wattloop, from the record timestamp of a grid meter's reading to `site.live.v1`: {took}."]
     return lines
+
+
+_LIVE = {"p50": "p50", "p99": "p99", "largest": "max"}
 
 
 def _ratio(got: Mapping[str, float], own: Mapping[str, float], figure: str) -> str:

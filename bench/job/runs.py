@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -185,17 +185,27 @@ def throughput(stand: Stand, one: Implementation, work: Workload, packed: list[M
 
 
 def latency(stand: Stand, one: Implementation, work: Workload, packed: list[Message], rate: float) -> Result:
-    """Send at a fixed rate; measure from the record timestamp of the reading that settles a minute to its output."""
+    """Send at a fixed rate; measure from the record timestamp of the reading that settles a minute to its output.
+
+    Of Wattloop also until a reading of a grid meter shows in the live figures of its site.
+    """
     result = Result(one.name, work.shape.name, work.shape.readings, rate)
-    with _problems(result), started(stand, one, work, work.shape.encoding) as run:
+    with _problems(result), started(stand, one, work, work.shape.encoding) as run, contextlib.ExitStack() as beside:
         sender = Sender(stand.broker, run.place.readings_topic, work.shape.encoding, 2)
+        live = Watcher(stand.broker, run.place.live_topic, stand.partitions)
+        if one.is_product:
+            beside.enter_context(live)
         due_at: dict[tuple[str, int], int] = {}
+        arrived_at: dict[tuple[str, int], int] = {}
 
-        def stamp(minutes: list[tuple[str, int]], at_ms: int) -> None:
+        def stamp(minutes: list[tuple[str, int]], readings: list[tuple[str, int]], at_ms: int) -> None:
             due_at.update(dict.fromkeys(minutes, at_ms))
+            arrived_at.update(dict.fromkeys(readings, at_ms))
 
+        settled, shown = settling(work, packed, stand.lateness_s), readings_of_grid(work)
         wanted = {
-            number: partial(stamp, minutes) for number, minutes in settling(work, packed, stand.lateness_s).items()
+            number: partial(stamp, settled.get(number, []), shown.get(number, []))
+            for number in settled.keys() | shown.keys()
         }
         own = run.group.cost()
         began = time.time()
@@ -221,7 +231,47 @@ def latency(stand: Stand, one: Implementation, work: Workload, packed: list[Mess
             "max_ms": float(most),
             "cpu_s_per_million": (run.group.cost().cpu_s - own.cpu_s) / (work.shape.readings / 1e6),
         }
+        if one.is_product:
+            p50, p99, most = np.percentile(until_shown_ms(arrived_at, live.seen), [50, 99, 100])
+            result.figures |= {"live_p50_ms": float(p50), "live_p99_ms": float(p99), "live_max_ms": float(most)}
     return result
+
+
+def readings_of_grid(work: Workload) -> dict[int, list[tuple[str, int]]]:
+    """Return which message has which readings of grid meters: site, and event time. [ms UTC]."""
+    meters = grid_meters()
+    rows = work.readings.select("site_id", "meter_id", "ts").iter_rows()
+    return {number: [(site, ts)] for number, (site, meter, ts) in enumerate(rows) if meter in meters}
+
+
+def until_shown_ms(
+    arrived_at: Mapping[tuple[str, int], int], seen: Mapping[tuple[str, int], tuple[float, object]]
+) -> list[float]:
+    """Return how long each reading took until a live figure of its site was as new as it. [ms].
+
+    Parameters
+    ----------
+    arrived_at
+        Site and event time [ms UTC] -> record timestamp [ms UTC].
+    seen
+        Site and event time [ms UTC] of live figures -> when they were seen [s since 1970 UTC], and what they said.
+
+    Examples
+    --------
+    >>> seen = {("a", 60_000): (5.5, {}), ("a", 90_000): (6.0, {})}
+    >>> until_shown_ms({("a", 60_000): 5_000, ("a", 75_000): 5_010, ("a", 30_000): 5_600}, seen)
+    [500.0, 990.0, 400.0]
+    """
+    by_site: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for (site, ts), (at_s, _) in seen.items():
+        by_site[site].append((ts, at_s * 1000))
+    found = []
+    for (site, ts), at_ms in arrived_at.items():
+        # A late one changes nothing in the figure before it.
+        later = [shown_ms for newest, shown_ms in by_site[site] if newest >= ts and shown_ms >= at_ms]
+        if later:  # what came last of all may show after the last minute is out
+            found.append(min(later) - at_ms)
+    return found
 
 
 def settling(work: Workload, packed: list[Message], lateness_s: int) -> dict[int, list[tuple[str, int]]]:
