@@ -24,7 +24,6 @@ COPIES = 3  # of each partition of Kafka
 PER_SITE = 50  # meters
 NODE_CORES, NODE_DISK = 16, 8 * TIB  # of a ClickHouse server, of which BUSY and 80 % are used
 DISK_USED = 0.8
-PROCESS_MB = 350  # of a worker process before its first meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ def needed(one: Deployment, measured: Measured) -> dict[str, str]:
     return {
         "readings/s": f"{one.per_s:,.0f}",
         "worker processes (a core each)": f"{processes:,}",
-        "memory of them": f"{(processes * PROCESS_MB * 1e6 + one.meters * per_meter) / GIB:,.0f} GiB",
+        "memory of them": f"{(processes * run['peak_mb'] * 1e6 + one.meters * per_meter) / GIB:,.0f} GiB",
         "partitions of each topic": f"at least {partitions:,}",
         "cores of Kafka, all copies": f"{math.ceil(COPIES * broker / BUSY):,}",
         "disk of Kafka, all copies": _size(COPIES * kafka),
@@ -161,13 +160,19 @@ def tables(measured: Measured) -> Iterator[str]:
     yield "|---|" + "--:|" * len(sizes)
     for name in measured.scale[sizes[0]]:
         values = (measured.scale[meters][name] for meters in sizes)
-        yield f"| {name} | " + " | ".join(f"{v:,.2f}" if abs(v) < 100 else f"{v:,.0f}" for v in values) + " |"
+        yield f"| {name} | " + " | ".join(map(_figure, values)) + " |"
     yield ""
     found = {one.name: needed(one, measured) for one in DEPLOYMENTS}
     yield "| | " + " | ".join(found) + " |"
     yield "|---|" + "--:|" * len(found)
     for name in found[DEPLOYMENTS[0].name]:
         yield f"| {name} | " + " | ".join(of[name] for of in found.values()) + " |"
+
+
+def _figure(value: float) -> str:
+    if value < 0:  # memory that a few meters took was less than what was given back meanwhile
+        return "–"
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
 
 
 def _size(size: float) -> str:

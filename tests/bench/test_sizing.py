@@ -19,7 +19,14 @@ def test_the_page_has_the_tables_that_were_measured():
 
 def test_a_deployment_worked_out_by_hand():
     measured = Measured(
-        {"run": {"cpu_s_per_million": 20.0, "broker_cpu_s_per_million": 3.0, "history_cpu_s_per_million": 6.0}},
+        {
+            "run": {
+                "cpu_s_per_million": 20.0,
+                "broker_cpu_s_per_million": 3.0,
+                "history_cpu_s_per_million": 6.0,
+                "peak_mb": 350.0,
+            }
+        },
         {
             10: {
                 "Kafka, meter.readings.v1, one reading per JSON message": 150.0,
