@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 import polars as pl
 from builders import NOON, a_meter, a_reading, a_site
 from hypothesis import strategies as st
 
+from agents.anomalies.state import from_bytes as anomalies_state
 from agents.balance.state import from_bytes as balance_state
 from agents.billing.state import from_bytes as billing_state
 from agents.emissions.state import from_bytes as emissions_state
@@ -135,12 +136,19 @@ def _balance_state(packed: bytes) -> object:
     return state.record, state.held.rows(), state.fresh.rows(), state.let_go.rows()
 
 
+def _anomalies_state(packed: bytes) -> object:
+    state, running = anomalies_state(packed)
+    meters = {name: repr(asdict(watch)) for name, watch in state.meters.items()}
+    return state.record, state.made, meters, running
+
+
 # By the name of the agent: what a snapshot says, so that snapshots can be compared by meaning.
 STATES: dict[str, Callable[[bytes], object]] = {
     "metering": _metering_state,
     "emissions": _emissions_state,
     "billing": _billing_state,
     "balance": _balance_state,
+    "anomalies": _anomalies_state,
 }
 
 

@@ -35,7 +35,6 @@ from streams.metrics import METRICS
 
 log = logging.getLogger(__name__)
 
-_SITES_AT_ONCE = 500  # a checkpoint of thousands of sites at once would stop the event loop for too long
 _RETRY_S = 1.0
 _SEEK_PATIENCE_S = 2.0  # a seek takes effect only after what was fetched before it has passed
 
@@ -53,6 +52,7 @@ class StageSpec:
     yields: tuple[Topic, ...]
     agent: Callable[[], Agent]
     context: bool = False  # whether the agent is given weather and production
+    sites_at_once: int = 500  # in one checkpoint: thousands would stop the event loop for too long
 
 
 @dataclass(slots=True)
@@ -362,7 +362,7 @@ class Stage:
             await self._account(lane)
         self.pulse.check()
         written = 0
-        for key, packed in lane.checkpoint(None if self._last_due else _SITES_AT_ONCE):
+        for key, packed in lane.checkpoint(None if self._last_due else self.spec.sites_at_once):
             self.table[key.encode()] = packed
             written += 1
         held = self._held.pop(lane.partition, [])

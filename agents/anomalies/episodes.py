@@ -1,0 +1,129 @@
+"""One anomaly from its beginning to its end, and the records that tell it."""
+
+from dataclasses import dataclass, replace
+
+from agents.anomalies.words import sentences
+from agents.pricing.pricing import Terms
+from schemas.anomaly import RULE_VERSION, AnomalyKind, Severity, Status
+from schemas.registry import Meter, Site
+
+QUARTER_H = 0.25
+_SEVERE, _MODERATE = 3.0, 1.5  # times the limit
+
+
+@dataclass(slots=True)
+class Toll:
+    """What some quarter hours drew, should have drawn, and what the difference cost.
+
+    Costs are unknown as soon as the price or factor of a part is.
+    """
+
+    quarters: int = 0
+    observed_kwh: float = 0.0
+    expected_kwh: float = 0.0
+    wasted_cny: float | None = 0.0
+    wasted_kg: float | None = 0.0
+
+    def add(self, observed_kw: float, expected_kw: float, terms: Terms) -> None:
+        """Add a quarter hour."""
+        wasted_kwh = (observed_kw - expected_kw) * QUARTER_H
+        cny, kg = terms.cost_cny(wasted_kwh), terms.emitted_kg(wasted_kwh)
+        self.quarters += 1
+        self.observed_kwh += observed_kw * QUARTER_H
+        self.expected_kwh += expected_kw * QUARTER_H
+        self.wasted_cny = None if cny is None or self.wasted_cny is None else self.wasted_cny + cny
+        self.wasted_kg = None if kg is None or self.wasted_kg is None else self.wasted_kg + kg
+
+    @property
+    def wasted_kwh(self) -> float:
+        """Energy above what was expected. [kWh]."""
+        return self.observed_kwh - self.expected_kwh
+
+
+@dataclass(slots=True)
+class Episode:
+    """An anomaly that is open.
+
+    Parameters
+    ----------
+    kind
+        What it is.
+    began_at, opened_at
+        When the unusual began, and when that was known. [ms UTC]
+    toll
+        What it cost so far.
+    score, limit
+        Largest score, and what it had to exceed.
+    high_kw
+        Power that would just not have counted.
+    compared_with, learnt_days
+        Spans the limit rests on, and days the expectation was learnt from.
+    drivers
+        Meters below that account for it.
+    sequence
+        Of its next record.
+    quiet
+        Quarter hours in a row in which it was not seen.
+    """
+
+    kind: AnomalyKind
+    began_at: int
+    opened_at: int
+    toll: Toll
+    score: float
+    limit: float
+    high_kw: float
+    compared_with: int
+    learnt_days: int
+    drivers: str = ""
+    sequence: int = 0
+    quiet: int = 0
+
+    def severity(self) -> Severity:
+        """Return how far beyond its limit it is."""
+        times = self.score / self.limit if self.limit > 0 else _SEVERE
+        return Severity.HIGH if times >= _SEVERE else Severity.MEDIUM if times >= _MODERATE else Severity.LOW
+
+    def record(self, site: Site, meter: Meter, ts: int, status: Status, end_reason: str | None) -> dict[str, object]:
+        """Return its next record, as `schemas.anomaly.ANOMALY_RECORD`."""
+        toll = self.toll
+        hours = toll.quarters * QUARTER_H
+        anomaly_id = f"anomalies/{self.kind}/{site.id}/{meter.id}/{self.opened_at}"
+        known = {
+            "id": f"{anomaly_id}/{self.sequence}",
+            "tenant_id": site.tenant,
+            "site_id": site.id,
+            "meter_id": meter.id,
+            "ts": ts,
+            "anomaly_id": anomaly_id,
+            "sequence": self.sequence,
+            "kind": self.kind.value,
+            "status": status.value,
+            "severity": self.severity().value,
+            "began_at": self.began_at,
+            "opened_at": self.opened_at,
+            "ended_at": None if end_reason is None else ts,
+            "end_reason": end_reason,
+            "observed_kw": toll.observed_kwh / hours if hours else None,
+            "expected_kw": toll.expected_kwh / hours if hours else None,
+            "expected_high_kw": self.high_kw,
+            "score": self.score,
+            "limit": self.limit,
+            "confidence": self.compared_with / (self.compared_with + 1),
+            "compared_with": self.compared_with,
+            "learnt_days": self.learnt_days,
+            "wasted_kwh": toll.wasted_kwh,
+            "wasted_cny": toll.wasted_cny,
+            "wasted_kg": toll.wasted_kg,
+            "quarters": toll.quarters,
+            "drivers": self.drivers,
+            "rule_version": RULE_VERSION,
+        }
+        self.sequence += 1
+        english, chinese = sentences(site, meter, known)
+        return known | {"message_en": english, "message_zh": chinese}
+
+
+def copied(toll: Toll) -> Toll:
+    """Return a toll that goes on by itself."""
+    return replace(toll)

@@ -1,0 +1,134 @@
+"""What is known of one site, as bytes: small things as JSON, and the arrays of its meters."""
+
+import json
+import struct
+import zlib
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, astuple
+from typing import Any
+
+import numpy as np
+
+from agents.anomalies.episodes import Episode, Toll
+from agents.anomalies.idling import Idling
+from agents.anomalies.limits import Limit
+from agents.anomalies.meter import DRAWN_QUARTERS, Drawn, MeterWatch
+from agents.anomalies.profile import HOURS, DayClass, Floats, Profile
+from agents.anomalies.shifting import Shifting
+from agents.anomalies.site import Made, SiteWatch
+from agents.anomalies.surging import SURGE_QUARTERS, Surging
+from agents.pricing.pricing import Terms
+from schemas.anomaly import AnomalyKind
+from schemas.flow import SiteRecord
+
+_LENGTH = struct.Struct(">I")
+_FASTEST = 1
+_CELLS = len(DayClass) * HOURS
+# Of a meter: means, deviations, recent, energy and quarter hours of the running day.
+_FLOATS = 2 * _CELLS + 3 * HOURS
+
+Running = Mapping[str, list[float]]
+
+
+def to_bytes(state: SiteWatch, running: Running) -> bytes:
+    """Pack a site and the running quarter hours of its meters.
+
+    A meter changes when a quarter hour of it ends, and a site with every minute of each: what was packed of a meter is
+    kept until it changes.
+    """
+    if not state.packed_record:
+        state.packed_record = zlib.compress(state.record.to_json(), _FASTEST)
+    made = [[one.starts_at, one.ends_at, one.line] for one in state.made]
+    head = json.dumps({"made": made, "running": running, "meters": list(state.meters)}, separators=(",", ":"))
+    parts = [state.packed_record, head.encode()]
+    for watch in state.meters.values():
+        if not watch.packed:
+            watch.packed = _arrays(watch) + zlib.compress(json.dumps(_head(watch)).encode(), _FASTEST)
+        parts.append(watch.packed)
+    return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
+
+
+def from_bytes(packed: bytes) -> tuple[SiteWatch, Running]:
+    """Unpack what `to_bytes` made."""
+    parts, place = [], 0
+    while place < len(packed):
+        (length,) = _LENGTH.unpack_from(packed, place)
+        place += _LENGTH.size + length
+        parts.append(packed[place - length : place])
+    record, text, *meters = parts
+    head = json.loads(text)
+    watches = {name: _meter(part) for name, part in zip(head["meters"], meters, strict=True)}
+    site = SiteWatch(SiteRecord.of_json(zlib.decompress(record)), watches, [Made(*one) for one in head["made"]], record)
+    return site, head["running"]
+
+
+def _meter(packed: bytes) -> MeterWatch:
+    floats = np.frombuffer(packed, "<f4", _FLOATS)
+    watch = _watch(json.loads(zlib.decompress(packed[floats.nbytes :])), floats)
+    watch.packed = packed
+    return watch
+
+
+def _arrays(watch: MeterWatch) -> bytes:
+    profile = watch.profile
+    parts = (profile.mean_kw, profile.deviation_kw, profile.recent_kw, watch.kwh, watch.quarters)
+    return b"".join(part.astype("<f4").tobytes() for part in parts)
+
+
+def _head(watch: MeterWatch) -> dict[str, object]:
+    idling, surging = watch.idling, watch.surging
+    return {
+        "days": watch.profile.days,
+        "night": {name: limit.numbers() for name, limit in idling.limits.items()},
+        "idle": [
+            idling.span,
+            idling.score,
+            idling.highest,
+            idling.whole,
+            idling.longest,
+            idling.began_at,
+            idling.counted,
+            idling.day_counted,
+        ],
+        "surge": [surging.limit.numbers(), list(surging.excess), surging.highest, surging.counted],
+        "creep": [watch.creep.limit.numbers(), [None if np.isnan(one) else one for one in watch.creep.levels]],
+        "day": [watch.day, int(watch.of), watch.surged_on, watch.unusual],
+        "drawn": [[one.observed_kw, one.expected_kw, astuple(one.terms)] for one in watch.drawn],
+        "toll": asdict(watch.toll),
+        "open": [asdict(one) for one in watch.episodes.values()],
+    }
+
+
+def _watch(head: Mapping[str, Any], floats: Floats) -> MeterWatch:
+    mean, deviation, recent, kwh, quarters = np.split(
+        floats.astype(np.float32), [_CELLS, 2 * _CELLS, 2 * _CELLS + HOURS, 2 * _CELLS + 2 * HOURS]
+    )
+    shape = len(DayClass), HOURS
+    surge, excess, surge_highest, surge_counted = head["surge"]
+    creep, levels = head["creep"]
+    day, of, surged_on, unusual = head["day"]
+    return MeterWatch(
+        Profile(mean.reshape(shape), deviation.reshape(shape), recent, head["days"]),
+        Idling(
+            {name: Limit.of_numbers(numbers) for name, numbers in head["night"].items()},
+            *head["idle"],
+        ),
+        Surging(Limit.of_numbers(surge), deque(excess, SURGE_QUARTERS), surge_highest, surge_counted),
+        Shifting(Limit.of_numbers(creep), [float("nan") if one is None else one for one in levels]),
+        day,
+        DayClass(of),
+        kwh,
+        quarters,
+        deque(
+            (Drawn(observed, expected, Terms(*terms)) for observed, expected, terms in head["drawn"]), DRAWN_QUARTERS
+        ),
+        Toll(**head["toll"]),
+        {AnomalyKind(one["kind"]): _episode(one) for one in head["open"]},
+        surged_on,
+        unusual,
+    )
+
+
+def _episode(found: dict[str, Any]) -> Episode:
+    return Episode(**(found | {"kind": AnomalyKind(found["kind"]), "toll": Toll(**found["toll"])}))

@@ -1,0 +1,173 @@
+"""Anomalies: every meter's quarter hours are held against what it did before.
+
+Reads    energy.v1      closed windows, site records, production and ticks of one partition
+Yields   anomalies.v1   what was opened, went on and ended
+State    per site: record, production of two days; per meter: profile, limits, open anomalies
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date
+
+import polars as pl
+
+from agents.anomalies.meter import MeterWatch, Moment, Said
+from agents.anomalies.profile import DayClass
+from agents.anomalies.quarters import Closed, Quarters
+from agents.anomalies.site import Made, SiteWatch, class_of, local_place, watched
+from agents.anomalies.state import from_bytes, to_bytes
+from agents.pricing.editions import EditionPricing
+from agents.pricing.pricing import Reference
+from schemas.anomaly import ANOMALY_RECORD, AnomalyKind, Status
+from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
+from schemas.registry import Meter, MeterKind
+from schemas.topics import ANOMALIES
+
+_QUARTER_MS = 900_000
+_DRIVERS = 3
+
+
+class Anomalies:
+    """The anomalies of one partition.
+
+    Parameters
+    ----------
+    reference
+        Emission factors and tariff plans, for sites whose record carries no edition.
+    """
+
+    def __init__(self, reference: Reference) -> None:
+        self._pricing = EditionPricing(reference)
+        self._learnt = True
+        self._sites: dict[str, SiteWatch] = {}
+        self._meters: dict[str, dict[str, Meter]] = {}  # watched, by site
+        self._quarters = Quarters()
+        self._classes: dict[tuple[str, int], DayClass] = {}  # of the newest local days
+        self._changed: set[str] = set()
+
+    def step(self, message: Message) -> Outcome:
+        """Take windows, production, a site record or a tick."""
+        if message.kind is Kind.WINDOWS and message.rows is not None:
+            return self._take(message.rows)
+        if message.kind is Kind.SITE and message.record is not None:
+            return self._configure(message.record)
+        if message.kind is Kind.PRODUCTION and message.rows is not None:
+            return self._make(message.rows)
+        if message.kind in (Kind.TICK, Kind.LIVE, Kind.WEATHER):
+            return NOTHING
+        raise ValueError(f"anomalies takes windows, live state, context, site records and ticks, not {message.kind}")
+
+    def changed(self) -> Iterable[str]:
+        """Return the sites to snapshot."""
+        return self._changed
+
+    def snapshot(self, sites: Collection[str] | None = None) -> Mapping[str, bytes]:
+        """Return the state of sites."""
+        chosen = sorted(self._changed if sites is None else sites)
+        taken = {}
+        for name in chosen:
+            state = self._sites[name]
+            running = {meter: self._quarters.numbers(name, meter) for meter in self._meters[name]}
+            taken[name] = to_bytes(state, running)
+        self._changed.difference_update(chosen)
+        return taken
+
+    def restore(self, snapshots: Mapping[str, bytes]) -> None:
+        """Take over these sites."""
+        for name, packed in snapshots.items():
+            state, running = from_bytes(packed)
+            self._sites[name] = state
+            self._meters[name] = watched(state.site)
+            for meter, numbers in running.items():
+                self._quarters.put_back(name, meter, numbers)
+        self._learnt = False
+
+    def _configure(self, record: SiteRecord) -> Outcome:
+        site = record.site
+        if not self._pricing.has_plan(record):
+            raise ValueError(f"site {site.id}: tariff plan {site.tariff.plan} is not in the reference data")
+        held = self._sites.get(site.id)
+        if held is not None and held.record.revision >= record.revision:
+            return NOTHING
+        if held is None:
+            self._sites[site.id] = SiteWatch(record)
+        else:
+            held.configure(record)
+        before, now = self._meters.get(site.id, {}), watched(site)
+        self._meters[site.id] = now
+        for meter in now:
+            self._quarters.watch(site.id, meter)
+        for meter in before.keys() - now.keys():
+            self._quarters.forget(site.id, meter)
+        self._classes.clear()
+        self._learnt = False
+        self._changed.add(site.id)
+        return NOTHING
+
+    def _make(self, rows: pl.DataFrame) -> Outcome:
+        made = rows.filter(pl.col("units_made") > 0).select(
+            "site_id", "line_id", starts_at=pl.col("ts").dt.epoch("ms"), length=pl.col("interval_s") * 1000
+        )
+        for site, line, starts_at, length in made.iter_rows():
+            self._of(site).make([Made(starts_at, starts_at + length, line)])
+            self._changed.add(site)
+        return NOTHING
+
+    def _take(self, windows: pl.DataFrame) -> Outcome:
+        for name in windows["site_id"].unique(maintain_order=True):
+            self._of(name)
+            self._changed.add(name)
+        if not self._learnt:
+            self._pricing.learn(state.record for state in self._sites.values())
+            self._learnt = True
+        rows = [row for closed in self._quarters.take(windows) for row in self._judge(closed)]
+        if not rows:
+            return NOTHING
+        return Outcome([Output(ANOMALIES, rows=pl.DataFrame(rows, schema=ANOMALY_RECORD))])
+
+    def _judge(self, closed: Closed) -> list[dict[str, object]]:
+        name, meter_id = self._quarters.key(closed.row)
+        state = self._sites[name]
+        meter = self._meters[name][meter_id]
+        watch = state.meters.get(meter_id)
+        if watch is None:
+            watch = state.meters[meter_id] = MeterWatch()
+        at = closed.quarter * _QUARTER_MS
+        day, hour = local_place(state.site.time_zone, at)
+        terms = self._pricing.terms({name: at})[name]
+        moment = Moment(at, day, hour, self._class(state, day), terms, state.is_making(meter, at))
+        is_grid = meter.kind is MeterKind.GRID
+        said = watch.take(moment, closed.power_kw, surges=is_grid, may_idle=state.may_idle(meter))
+        return [self._told(state, meter, one) for one in said]
+
+    def _told(self, state: SiteWatch, meter: Meter, said: Said) -> dict[str, object]:
+        episode = said.episode
+        if episode.kind is AnomalyKind.PEAK_SURGE and said.status is Status.OPENED:
+            episode.drivers = self._drivers(state, meter)
+        return episode.record(state.site, meter, said.ts, said.status, said.end_reason)
+
+    def _drivers(self, state: SiteWatch, above: Meter) -> str:
+        """Return the meters that draw most above what is expected of them, in the last two hours."""
+        parents = {meter.parent for meter in state.site.meters}
+        found = []
+        for name, watch in state.meters.items():
+            if name == above.id or name in parents or not watch.drawn:
+                continue
+            above_kw = sum(quarter.above_kw for quarter in watch.drawn) / len(watch.drawn)
+            if above_kw > 0:
+                found.append((above_kw, name))
+        return ", ".join(f"{name} +{kw:.1f} kW" for kw, name in sorted(found, reverse=True)[:_DRIVERS])
+
+    def _class(self, state: SiteWatch, day: int) -> DayClass:
+        key = state.site.id, day
+        found = self._classes.get(key)
+        if found is None:
+            if len(self._classes) > 4 * len(self._sites) + 64:
+                self._classes.clear()
+            found = self._classes[key] = class_of(state.site, date.fromordinal(day))
+        return found
+
+    def _of(self, name: str) -> SiteWatch:
+        found = self._sites.get(name)
+        if found is None:
+            raise ValueError(f"no site record came before the data of {name}")
+        return found

@@ -1,0 +1,97 @@
+"""An anomaly in a sentence, in English and Chinese, for whoever runs the factory."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from schemas.anomaly import AnomalyKind, Status
+from schemas.registry import Meter, Site
+
+_ENDED_EN = {
+    "stopped": "It has stopped.",
+    "usual_hours": "Its usual hours have begun.",
+    "normal_again": "It is as usual again.",
+    "new_normal": "It has stayed like this; from now on this counts as usual.",
+    "production": "Something was made meanwhile, so it was wanted.",
+}
+_ENDED_ZH = {
+    "stopped": "现已停止。",
+    "usual_hours": "已进入其正常运行时段。",
+    "normal_again": "现已恢复正常。",
+    "new_normal": "该状态持续未变，今后按正常处理。",
+    "production": "期间有生产，属正常用电。",
+}
+
+
+def sentences(site: Site, meter: Meter, record: Mapping[str, object]) -> tuple[str, str]:
+    """Return what a record says, in English and in Chinese.
+
+    Parameters
+    ----------
+    site, meter
+        Where.
+    record
+        Fields of `schemas.anomaly.ANOMALY_RECORD`, without the sentences.
+    """
+    english, chinese = _found(_name(site, meter), site, record)
+    cost_en, cost_zh = _costs(record)
+    if record["status"] not in (Status.CLOSED, Status.SUPPRESSED):
+        return f"{english} {cost_en}", f"{chinese}{cost_zh}"
+    reason = str(record["end_reason"])
+    return f"{english} {cost_en} {_ENDED_EN[reason]}", f"{chinese}{cost_zh}{_ENDED_ZH[reason]}"
+
+
+def _found(name: str, site: Site, record: Mapping[str, object]) -> tuple[str, str]:
+    began = _clock(site, record["began_at"])
+    observed, expected = _number(record["observed_kw"]), _number(record["expected_kw"])
+    drivers = str(record["drivers"])
+    match AnomalyKind(str(record["kind"])):
+        case AnomalyKind.LEFT_ON:
+            return (
+                f"{name} should have stopped at {began}: it draws {observed} kW, usually {expected} kW at this time.",
+                f"{name}应在{began}停机：现用电{observed} kW，往常此时{expected} kW。",
+            )
+        case AnomalyKind.PEAK_SURGE:
+            because_en = f" Most of it: {drivers}." if drivers else ""
+            because_zh = f"主要来自：{drivers}。" if drivers else ""
+            return (
+                f"{name} draws {observed} kW in peak hours since {began}, usually {expected} kW.{because_en}",
+                f"{name}自{began}起在尖峰时段用电{observed} kW，往常{expected} kW。{because_zh}",
+            )
+        case AnomalyKind.STANDBY_CREEP:
+            return (
+                f"The least {name} draws, day and night, has grown from {expected} to {observed} kW within weeks.",
+                f"{name}的最低负荷在数周内由{expected} kW升至{observed} kW。",
+            )
+
+
+def _name(site: Site, meter: Meter) -> str:
+    for equipment in site.equipment:
+        if equipment.id == meter.equipment:
+            return equipment.name
+    return meter.name or meter.id
+
+
+def _clock(site: Site, at: object) -> str:
+    moment = datetime.fromtimestamp(_float(at) / 1000, UTC).astimezone(site.zone_info)
+    return f"{moment:%m-%d %H:%M}"
+
+
+def _costs(record: Mapping[str, object]) -> tuple[str, str]:
+    kwh, cny, kg = (record[name] for name in ("wasted_kwh", "wasted_cny", "wasted_kg"))
+    parts = [f"{_number(kwh)} kWh"]
+    parts += [] if cny is None else [f"{_number(cny)} CNY"]
+    parts += [] if kg is None else [f"{_number(kg)} kg CO2"]
+    return f"Too much so far: {', '.join(parts)}.", f"累计多耗：{'，'.join(parts)}。"
+
+
+def _number(value: object) -> str:
+    if value is None:
+        return "?"
+    number = _float(value)
+    return f"{number:.1f}" if abs(number) < 1000 else f"{number:,.0f}"
+
+
+def _float(value: object) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(f"expected a number, got {value!r}")
+    return float(value)

@@ -1,0 +1,1 @@
+"""`python -m bench.anomalies`: planted faults in real loads, found by the detectors as they are shipped."""

@@ -1,0 +1,71 @@
+"""An anomaly: energy that is drawn where it should not be, told as one life on anomalies.v1.
+
+It is opened once, updated while it lasts, and ends once: closed, or suppressed where it turned out to be wanted. All
+records of one life carry the same `anomaly_id`; the newest one (highest `sequence`) says all there is to say.
+"""
+
+from enum import StrEnum
+
+import polars as pl
+
+
+class AnomalyKind(StrEnum):
+    """What was found; a downstream contract, so the words never change their meaning."""
+
+    LEFT_ON = "left_on"  # draws on in hours in which it is usually off or on stand-by
+    PEAK_SURGE = "peak_surge"  # draws far more than usual while electricity is dear
+    STANDBY_CREEP = "standby_creep"  # the least it draws, day and night, has grown for weeks
+
+
+class Status(StrEnum):
+    """Where in its life an anomaly is."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    CLOSED = "closed"
+    SUPPRESSED = "suppressed"  # it was wanted: something was made meanwhile
+
+
+class Severity(StrEnum):
+    """How far beyond its limit it is: up to 1.5 times, up to 3 times, more."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+RULE_VERSION = "1"
+
+# One record per change of an anomaly on anomalies.v1; `ts` is the end of the quarter hour that caused it, in ms UTC.
+ANOMALY_RECORD: dict[str, pl.DataType] = {
+    "id": pl.String(),  # deterministic: <anomaly_id>/<sequence>
+    "tenant_id": pl.String(),
+    "site_id": pl.String(),
+    "meter_id": pl.String(),
+    "ts": pl.Int64(),
+    "anomaly_id": pl.String(),  # deterministic: anomalies/<kind>/<site>/<meter>/<opened_at>
+    "sequence": pl.Int32(),  # 0 when it is opened; the highest one replaces the others
+    "kind": pl.String(),
+    "status": pl.String(),
+    "severity": pl.String(),
+    "began_at": pl.Int64(),  # when the unusual began, ms UTC
+    "opened_at": pl.Int64(),  # when it was known to be unusual, ms UTC
+    "ended_at": pl.Int64(),  # ms UTC; null while it is open
+    "end_reason": pl.String(),  # stopped | usual_hours | normal_again | new_normal | production; null while it is open
+    "observed_kw": pl.Float64(),  # mean since it began
+    "expected_kw": pl.Float64(),  # of the same hours, learnt
+    "expected_high_kw": pl.Float64(),  # what would just not count as unusual
+    "score": pl.Float64(),  # largest so far
+    "limit": pl.Float64(),  # the score it had to exceed, learnt from the meter itself
+    "confidence": pl.Float64(),  # n / (n + 1), where none of n comparable spans was like this
+    "compared_with": pl.Int32(),  # n
+    "learnt_days": pl.Int32(),  # days the expectation was learnt from
+    "wasted_kwh": pl.Float64(),  # above what was expected, since it began
+    "wasted_cny": pl.Float64(),  # at the energy price of each quarter hour; null when a price is not known
+    "wasted_kg": pl.Float64(),  # location-based; null when no factor is known
+    "quarters": pl.Int32(),  # quarter hours it is made of
+    "drivers": pl.String(),  # of a site's meter: the meters below that account for it, largest first
+    "rule_version": pl.String(),
+    "message_en": pl.String(),
+    "message_zh": pl.String(),
+}

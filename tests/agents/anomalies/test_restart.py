@@ -1,0 +1,77 @@
+"""A restart at any place neither reopens nor loses an anomaly, and changes no figure."""
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from watched import LEARNT, MONDAY, REFERENCE, a_works, but, days_of, from_to, learnt, site_at, told, usual_kw
+
+from agents.anomalies.step import Anomalies
+from schemas.flow import Message
+
+TODAY = MONDAY + timedelta(LEARNT)
+
+
+def split(message: Message, at: int) -> list[Message]:
+    """The same windows in two messages."""
+    assert message.rows is not None
+    parts: list[pl.DataFrame] = [message.rows[:at], message.rows[at:]]
+    return [Message(message.kind, message.arrived_at, part) for part in parts]
+
+
+@pytest.fixture(scope="module")
+def a_week() -> list[Message]:
+    """A week with a night left on and a surge, in messages of a third of a day."""
+    load = but(TODAY, "press", from_to("18:00", "24:00"), 50.0)
+    load = but(TODAY + timedelta(2), "press", from_to("14:00", "17:00"), 95.0, load)
+    messages = []
+    for message in days_of(a_works(), TODAY, 5, load):
+        first, rest = split(message, 1449)  # in the middle of a quarter hour, and of a minute
+        messages += [first, *split(rest, 1441)]
+    return messages
+
+
+def test_every_restart_gives_the_same_records(a_week: list[Message]):
+    whole = learnt(a_works())
+    expected = told(whole, a_week)
+    agent = learnt(a_works())
+    rows = []
+    for message in a_week:
+        rows += told(agent, [message])
+        packed = agent.snapshot(["mill"])
+        agent = Anomalies(REFERENCE)
+        agent.restore(packed)
+
+    assert {row["kind"] for row in expected} == {"left_on", "peak_surge"}
+    assert rows == expected
+    assert agent.snapshot(["mill"]) == whole.snapshot(["mill"])
+
+
+def test_each_anomaly_has_one_beginning_one_end_and_records_in_order(a_week: list[Message]):
+    rows = told(learnt(a_works()), a_week)
+
+    assert len({row["id"] for row in rows}) == len(rows)
+    for anomaly in {row["anomaly_id"] for row in rows}:
+        mine = [row for row in rows if row["anomaly_id"] == anomaly]
+        assert [row["sequence"] for row in mine] == list(range(len(mine)))
+        assert [row["status"] for row in mine].count("opened") == 1
+        assert mine[0]["status"] == "opened"
+        assert [row["ended_at"] is not None for row in mine] == [False] * (len(mine) - 1) + [True]
+
+
+def test_a_meter_that_leaves_the_registry_is_forgotten_and_learnt_anew_when_it_returns():
+    agent = learnt(a_works())
+    without = a_works(meters=a_works().meters[:1])
+    agent.step(site_at(without, 1))
+    told(agent, days_of(without, TODAY, 1, usual_kw))
+    agent.step(site_at(a_works(), 2))
+    night = but(TODAY + timedelta(1), "press", from_to("18:00", "24:00"), 50.0)
+
+    assert [
+        row for row in told(agent, days_of(a_works(), TODAY + timedelta(1), 1, night)) if row["meter_id"] == "press"
+    ] == []
+
+
+def test_data_before_the_record_of_its_site_is_a_bug():
+    with pytest.raises(ValueError, match="no site record came before the data of mill"):
+        told(Anomalies(REFERENCE), days_of(a_works(), TODAY, 1, usual_kw))
