@@ -87,7 +87,8 @@ def creeps(load: Days, day: int, size: float) -> Iterator[Planted]:
     """Stand-by that grows for three weeks, and stays."""
     days = load[day : day + CREEP_SEEN_DAYS].copy()
     before = load[max(0, day - 14) : day]
-    if len(days) < CREEP_SEEN_DAYS or np.isnan(days).mean() > 0.2:
+    before = before[np.isfinite(before).any(axis=1)]
+    if len(days) < CREEP_SEEN_DAYS or np.isnan(days).mean() > 0.2 or not before.size:
         return
     least = float(np.nanmedian(np.nanquantile(before, 0.1, axis=1)))
     if least < 0.02 * float(np.nanmax(before)):
