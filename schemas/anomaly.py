@@ -15,6 +15,7 @@ class AnomalyKind(StrEnum):
     LEFT_ON = "left_on"  # draws on in hours in which it is usually off or on stand-by
     PEAK_SURGE = "peak_surge"  # draws far more than usual while electricity is dear
     STANDBY_CREEP = "standby_creep"  # the least it draws, day and night, has grown for weeks
+    PEAK_SHARE = "peak_share"  # a larger part of a week's energy falls into sharp and peak hours than in weeks before
 
 
 class Status(StrEnum):
@@ -55,12 +56,14 @@ ANOMALY_RECORD: dict[str, pl.DataType] = {
     "observed_kw": pl.Float64(),  # mean since it began
     "expected_kw": pl.Float64(),  # of the same hours, learnt
     "expected_high_kw": pl.Float64(),  # what would just not count as unusual
+    "observed_share": pl.Float64(),  # of peak_share, where powers are null: of sharp and peak hours, 0 to 1
+    "expected_share": pl.Float64(),
     "score": pl.Float64(),  # largest so far
     "limit": pl.Float64(),  # the score it had to exceed, learnt from the meter itself
     "confidence": pl.Float64(),  # n / (n + 1), where none of n comparable spans was like this
     "compared_with": pl.Int32(),  # n
     "learnt_days": pl.Int32(),  # days the expectation was learnt from
-    "wasted_kwh": pl.Float64(),  # above what was expected, since it began
+    "wasted_kwh": pl.Float64(),  # above what was expected, since it began; of peak_share: drawn at dearer hours
     "wasted_cny": pl.Float64(),  # at the energy price of each quarter hour; null when a price is not known
     "wasted_kg": pl.Float64(),  # location-based; null when no factor is known
     "quarters": pl.Int32(),  # quarter hours it is made of

@@ -139,7 +139,7 @@ def _balance_state(packed: bytes) -> object:
 def _anomalies_state(packed: bytes) -> object:
     state, running = anomalies_state(packed)
     meters = {name: repr(asdict(watch)) for name, watch in state.meters.items()}
-    return state.record, state.made, meters, running
+    return state.record, state.made, repr(asdict(state.sharing)), meters, running
 
 
 # By the name of the agent: what a snapshot says, so that snapshots can be compared by meaning.

@@ -34,6 +34,13 @@ class Toll:
         self.wasted_cny = None if cny is None or self.wasted_cny is None else self.wasted_cny + cny
         self.wasted_kg = None if kg is None or self.wasted_kg is None else self.wasted_kg + kg
 
+    def move(self, energy_kwh: float, dearer_cny_per_kwh: float | None) -> None:
+        """Add energy of a day that was drawn at dearer hours; where it is drawn changes no carbon."""
+        self.quarters += 96
+        self.observed_kwh += energy_kwh
+        known = self.wasted_cny is not None and dearer_cny_per_kwh is not None
+        self.wasted_cny = (self.wasted_cny or 0.0) + energy_kwh * (dearer_cny_per_kwh or 0.0) if known else None
+
     @property
     def wasted_kwh(self) -> float:
         """Energy above what was expected. [kWh]."""
@@ -76,6 +83,8 @@ class Episode:
     compared_with: int
     learnt_days: int
     drivers: str = ""
+    share: float | None = None  # of peak_share: of the newest days, and of those before
+    usual_share: float | None = None
     sequence: int = 0
     quiet: int = 0
 
@@ -87,7 +96,8 @@ class Episode:
     def record(self, site: Site, meter: Meter, ts: int, status: Status, end_reason: str | None) -> dict[str, object]:
         """Return its next record, as `schemas.anomaly.ANOMALY_RECORD`."""
         toll = self.toll
-        hours = toll.quarters * QUARTER_H
+        # A share is no power: what peak_share counts is energy that was drawn at dearer hours.
+        hours = toll.quarters * QUARTER_H if self.share is None else 0.0
         anomaly_id = f"anomalies/{self.kind}/{site.id}/{meter.id}/{self.opened_at}"
         known = {
             "id": f"{anomaly_id}/{self.sequence}",
@@ -106,7 +116,9 @@ class Episode:
             "end_reason": end_reason,
             "observed_kw": toll.observed_kwh / hours if hours else None,
             "expected_kw": toll.expected_kwh / hours if hours else None,
-            "expected_high_kw": self.high_kw,
+            "expected_high_kw": self.high_kw if self.share is None else None,
+            "observed_share": self.share,
+            "expected_share": self.usual_share,
             "score": self.score,
             "limit": self.limit,
             "confidence": self.compared_with / (self.compared_with + 1),

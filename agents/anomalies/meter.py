@@ -9,38 +9,18 @@ import numpy as np
 
 from agents.anomalies.episodes import QUARTER_H, Episode, Toll, copied
 from agents.anomalies.idling import Idling
+from agents.anomalies.moments import DEAR, Moment, Said
 from agents.anomalies.profile import HOURS, DayClass, Expectation, Floats, Profile
 from agents.anomalies.shifting import CREEP, KEPT_DAYS, Shifting, base_kw
 from agents.anomalies.surging import SURGE, Surging
 from agents.pricing.pricing import Terms
 from schemas.anomaly import AnomalyKind, Status
 
-DEAR = frozenset({"sharp", "peak"})
 DRAWN_QUARTERS = 8  # two hours
 _QUARTER_MS = 900_000
 _SAID_EVERY = 4  # quarter hours: an open anomaly is updated once an hour
 _STOPPED_AFTER = 2  # usual quarter hours
 _ACCEPTED_AFTER_MS = 28 * 86_400_000  # creep that stays is the new normal
-
-
-class Moment(NamedTuple):
-    """A quarter hour as a site lives it."""
-
-    starts_at: int  # [ms UTC]
-    day: int  # local date, as an ordinal
-    hour: int  # local
-    of: DayClass
-    terms: Terms
-    is_wanted: bool  # something is made meanwhile
-
-
-class Said(NamedTuple):
-    """A record that is due."""
-
-    episode: Episode
-    ts: int
-    status: Status
-    end_reason: str | None = None
 
 
 class Drawn(NamedTuple):

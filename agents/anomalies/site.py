@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from agents.anomalies.meter import MeterWatch
 from agents.anomalies.profile import DayClass
+from agents.anomalies.sharing import Sharing
 from agents.pricing.rest_days import is_public_holiday, is_working_weekend
 from agents.pricing.shift_calendar import shifts_of
 from schemas.flow import SiteRecord
@@ -35,6 +36,7 @@ class SiteWatch:
     record: SiteRecord
     meters: dict[str, MeterWatch] = field(default_factory=dict)
     made: list[Made] = field(default_factory=list)
+    sharing: Sharing = field(default_factory=Sharing)
     packed_record: bytes = field(default=b"", compare=False)  # kept, because records hardly ever change
 
     @property

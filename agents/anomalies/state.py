@@ -15,6 +15,7 @@ from agents.anomalies.idling import Idling
 from agents.anomalies.limits import Limit
 from agents.anomalies.meter import DRAWN_QUARTERS, Drawn, MeterWatch
 from agents.anomalies.profile import HOURS, DayClass, Floats, Profile
+from agents.anomalies.sharing import Periods, Sharing
 from agents.anomalies.shifting import Shifting
 from agents.anomalies.site import Made, SiteWatch
 from agents.anomalies.surging import SURGE_QUARTERS, Surging
@@ -40,8 +41,11 @@ def to_bytes(state: SiteWatch, running: Running) -> bytes:
     if not state.packed_record:
         state.packed_record = zlib.compress(state.record.to_json(), _FASTEST)
     made = [[one.starts_at, one.ends_at, one.line] for one in state.made]
-    head = json.dumps({"made": made, "running": running, "meters": list(state.meters)}, separators=(",", ":"))
-    parts = [state.packed_record, head.encode()]
+    about = {"made": made, "running": running, "meters": list(state.meters), "sharing": _sharing_head(state.sharing)}
+    head = json.dumps(about, separators=(",", ":"))
+    sharing = state.sharing
+    arrays = np.concatenate([sharing.kwh, sharing.dear, sharing.days.reshape(-1)])
+    parts = [state.packed_record, head.encode(), arrays.astype("<f4").tobytes()]
     for watch in state.meters.values():
         if not watch.packed:
             watch.packed = _arrays(watch) + zlib.compress(json.dumps(_head(watch)).encode(), _FASTEST)
@@ -56,10 +60,16 @@ def from_bytes(packed: bytes) -> tuple[SiteWatch, Running]:
         (length,) = _LENGTH.unpack_from(packed, place)
         place += _LENGTH.size + length
         parts.append(packed[place - length : place])
-    record, text, *meters = parts
+    record, text, arrays, *meters = parts
     head = json.loads(text)
     watches = {name: _meter(part) for name, part in zip(head["meters"], meters, strict=True)}
-    site = SiteWatch(SiteRecord.of_json(zlib.decompress(record)), watches, [Made(*one) for one in head["made"]], record)
+    site = SiteWatch(
+        SiteRecord.of_json(zlib.decompress(record)),
+        watches,
+        [Made(*one) for one in head["made"]],
+        _sharing(head["sharing"], np.frombuffer(arrays, "<f4")),
+        record,
+    )
     return site, head["running"]
 
 
@@ -68,6 +78,28 @@ def _meter(packed: bytes) -> MeterWatch:
     watch = _watch(json.loads(zlib.decompress(packed[floats.nbytes :])), floats)
     watch.packed = packed
     return watch
+
+
+def _sharing_head(sharing: Sharing) -> dict[str, object]:
+    return {
+        "limit": sharing.limit.numbers(),
+        "day": sharing.day,
+        "periods": list(sharing.periods),
+        "open": None if sharing.episode is None else asdict(sharing.episode),
+    }
+
+
+def _sharing(head: Mapping[str, Any], floats: Floats) -> Sharing:
+    kwh, dear, days = np.split(floats.astype(np.float32), [HOURS, 2 * HOURS])
+    return Sharing(
+        Limit.of_numbers(head["limit"]),
+        days.reshape(-1, HOURS),
+        head["day"],
+        kwh,
+        dear,
+        Periods(*head["periods"]),
+        None if head["open"] is None else _episode(head["open"]),
+    )
 
 
 def _arrays(watch: MeterWatch) -> bytes:

@@ -10,7 +10,8 @@ from datetime import date
 
 import polars as pl
 
-from agents.anomalies.meter import MeterWatch, Moment, Said
+from agents.anomalies.meter import MeterWatch
+from agents.anomalies.moments import Moment, Said
 from agents.anomalies.profile import DayClass
 from agents.anomalies.quarters import Closed, Quarters
 from agents.anomalies.site import Made, SiteWatch, class_of, local_place, watched
@@ -137,6 +138,8 @@ class Anomalies:
         moment = Moment(at, day, hour, self._class(state, day), terms, state.is_making(meter, at))
         is_grid = meter.kind is MeterKind.GRID
         said = watch.take(moment, closed.power_kw, surges=is_grid, may_idle=state.may_idle(meter))
+        if is_grid:
+            said += state.sharing.take(moment, closed.power_kw)
         return [self._told(state, meter, one) for one in said]
 
     def _told(self, state: SiteWatch, meter: Meter, said: Said) -> dict[str, object]:

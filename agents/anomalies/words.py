@@ -57,6 +57,12 @@ def _found(name: str, site: Site, record: Mapping[str, object]) -> tuple[str, st
                 f"{name} draws {observed} kW in peak hours since {began}, usually {expected} kW.{because_en}",
                 f"{name}自{began}起在尖峰时段用电{observed} kW，往常{expected} kW。{because_zh}",
             )
+        case AnomalyKind.PEAK_SHARE:
+            share, usual = (f"{100 * _float(record[of]):.1f} %" for of in ("observed_share", "expected_share"))
+            return (
+                f"{share} of the energy of {site.name} in seven days fell into sharp and peak hours, usually {usual}.",
+                f"{site.name_zh or site.name}近七天用电中尖峰时段占{share}，往常为{usual}。",
+            )
         case AnomalyKind.STANDBY_CREEP:
             return (
                 f"The least {name} draws, day and night, has grown from {expected} to {observed} kW within weeks.",
@@ -80,6 +86,8 @@ def _costs(record: Mapping[str, object]) -> tuple[str, str]:
     kwh, cny, kg = (record[name] for name in ("wasted_kwh", "wasted_cny", "wasted_kg"))
     parts = [f"{_number(kwh)} kWh"]
     parts += [] if cny is None else [f"{_number(cny)} CNY"]
+    if record["kind"] == AnomalyKind.PEAK_SHARE:
+        return f"Drawn at dearer hours so far: {', '.join(parts)} more.", f"累计移入高价时段：{'，'.join(parts)}。"
     parts += [] if kg is None else [f"{_number(kg)} kg CO2"]
     return f"Too much so far: {', '.join(parts)}.", f"累计多耗：{'，'.join(parts)}。"
 

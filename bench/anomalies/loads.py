@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from agents.anomalies.meter import Moment
+from agents.anomalies.moments import Moment
 from agents.anomalies.site import class_of
 from agents.pricing.pricing import Pricing, Reference
 from schemas.contract import Tariff

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agents.anomalies.meter import MeterWatch, Moment, Said
+from agents.anomalies.meter import MeterWatch
+from agents.anomalies.moments import Moment, Said
 from agents.anomalies.profile import DayClass
 from agents.anomalies.shifting import CREEP
 from agents.anomalies.surging import SURGE

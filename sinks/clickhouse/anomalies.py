@@ -7,7 +7,17 @@ from schemas.topics import ANOMALIES
 from sinks.clickhouse.origins import OFFSET
 from sinks.clickhouse.rows import TableSpec, flat_rows
 
-_MAY_BE_UNKNOWN = ("ended_at", "end_reason", "observed_kw", "expected_kw", "wasted_cny", "wasted_kg")
+_MAY_BE_UNKNOWN = (
+    "ended_at",
+    "end_reason",
+    "observed_kw",
+    "expected_kw",
+    "expected_high_kw",
+    "observed_share",
+    "expected_share",
+    "wasted_cny",
+    "wasted_kg",
+)
 
 ANOMALIES_TABLE = TableSpec(
     ANOMALIES.name,

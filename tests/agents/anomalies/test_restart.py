@@ -42,7 +42,7 @@ def test_every_restart_gives_the_same_records(a_week: list[Message]):
         agent = Anomalies(REFERENCE)
         agent.restore(packed)
 
-    assert {row["kind"] for row in expected} == {"left_on", "peak_surge"}
+    assert {row["kind"] for row in expected} >= {"left_on", "peak_surge"}
     assert rows == expected
     assert agent.snapshot(["mill"]) == whole.snapshot(["mill"])
 
@@ -56,7 +56,10 @@ def test_each_anomaly_has_one_beginning_one_end_and_records_in_order(a_week: lis
         assert [row["sequence"] for row in mine] == list(range(len(mine)))
         assert [row["status"] for row in mine].count("opened") == 1
         assert mine[0]["status"] == "opened"
-        assert [row["ended_at"] is not None for row in mine] == [False] * (len(mine) - 1) + [True]
+        assert all(row["ended_at"] is None for row in mine[:-1])
+        if mine[0]["kind"] != "peak_share":  # which goes on for the days it is made of
+            assert mine[-1]["status"] == "closed"
+            assert mine[-1]["ended_at"] == mine[-1]["ts"]
 
 
 def test_a_meter_that_leaves_the_registry_is_forgotten_and_learnt_anew_when_it_returns():
