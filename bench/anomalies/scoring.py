@@ -10,6 +10,7 @@ import numpy as np
 from agents.anomalies.meter import MeterWatch
 from agents.anomalies.moments import Moment, Said
 from agents.anomalies.profile import DayClass
+from agents.anomalies.sharing import SHARE, Sharing
 from agents.anomalies.shifting import CREEP
 from agents.anomalies.surging import SURGE
 from bench.anomalies import planting
@@ -69,7 +70,7 @@ def score(load: Load, seed: int) -> Score:
     rng = np.random.default_rng(seed)
     moments = load.moments()
     found = Score()
-    watch = MeterWatch()
+    watch, sharing = MeterWatch(), Sharing()
     power = load.power_kw
     for day, quarters in enumerate(moments):
         if day >= WARM_DAYS:
@@ -77,10 +78,12 @@ def score(load: Load, seed: int) -> Score:
                 _try(found, watch, fault, moments)
         began = time.process_time()
         said = _run(watch, power[day], quarters)
+        for moment, kw in zip(quarters, power[day].tolist(), strict=True):
+            said += sharing.take(moment, None if np.isnan(kw) else kw)
         found.took_s += time.process_time() - began
         found.quarters += PER_DAY
         if day >= WARM_DAYS:
-            _count(found, watch, said)
+            _count(found, watch, sharing, said)
     return found
 
 
@@ -157,11 +160,12 @@ def _knows_off(watch: MeterWatch, of: DayClass) -> bool:
     return any(limit.count >= 30 for limit in watch.idling.limits.values())
 
 
-def _count(found: Score, watch: MeterWatch, said: list[Said]) -> None:
+def _count(found: Score, watch: MeterWatch, sharing: Sharing, said: list[Said]) -> None:
     armed = {
         AnomalyKind.LEFT_ON: _knows_off(watch, watch.of),
         AnomalyKind.PEAK_SURGE: watch.of is DayClass.WORKING and watch.surging.limit.of(SURGE) is not None,
         AnomalyKind.STANDBY_CREEP: watch.creep.limit.of(CREEP) is not None,
+        AnomalyKind.PEAK_SHARE: sharing.limit.of(SHARE) is not None,
     }
     opened = {one.episode.kind for one in said if one.status is Status.OPENED}
     for kind, is_armed in armed.items():
