@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from watched import MONDAY, REFERENCE, Load, a_works, at_ms, clock, days_of, learnt, told, usual_kw
 
-from agents.anomalies.step import Anomalies
 from agents.pricing.pricing import Pricing
 
 BEGINS = MONDAY + timedelta(98)  # 2026-08-17
@@ -61,13 +60,10 @@ def test_a_shift_that_moves_into_the_evening_is_found_with_its_share_and_what_it
 
 
 def test_a_tariff_that_changes_its_hours_with_the_season_raises_nothing():
-    agent = Anomalies(REFERENCE)
-    learnt_days = (date(2026, 12, 20) - MONDAY).days
-    whole = learnt(a_works(), days=60)
-    rows = told(whole, days_of(a_works(), MONDAY + timedelta(60), learnt_days - 60, usual_kw))
+    known = 60
+    days = (date(2026, 12, 20) - MONDAY).days - known
 
-    assert of(rows) == []
-    assert of(told(agent, [])) == []
+    assert of(told(learnt(a_works(), days=known), days_of(a_works(), MONDAY + timedelta(known), days, usual_kw))) == []
 
 
 def test_it_ends_when_the_load_moves_back():
