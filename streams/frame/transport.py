@@ -1,8 +1,13 @@
-"""Faust's Kafka transport, with two faults of a rebalance and of a crash mended, and without waiting for nothing.
+"""Faust's Kafka transport, with three faults of a rebalance and of a crash mended, and without waiting for nothing.
 
 A rebalance can take every partition away between Faust's decision to commit and the commit itself. Faust then commits
 nothing, which aiokafka refuses, and Faust takes the refusal for a crash. And a producer that went down with such a
 crash refuses to flush what waits in its buffer, which ends the stopping of the app before its parts are stopped.
+
+A fetch that began before a rebalance ends after it. By then Faust has paused everything, so the fetch asks for nothing
+in particular, which aiokafka takes for everything; Faust's flow is still stopped, so it throws away what came, and its
+seek to what was committed brings back what has a commit. A changelog has none: where the state of a partition was just
+being asked for, the recovery waited for it for ever.
 
 A consumer asks a broker once at a time, for all partitions of which it has nothing in its hands. What arrives for the
 others waits until that request is answered, so the time a broker may keep a request without an answer is time that
@@ -11,9 +16,10 @@ everything in the pipeline waits, once a hop. Faust sets it to 1.5 s and has no 
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import faust
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.transport.drivers import aiokafka
 from faust.types import TP
 
@@ -27,6 +33,23 @@ class _ConsumerThread(aiokafka.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        *limits: Any,  # timeout and number of records, as Faust hands them over
+        **named_limits: Any,
+    ) -> Mapping[TP, list[Any]]:
+        fetched = await super()._fetch_records(consumer, active_partitions, *limits, **named_limits)
+        if self.consumer.flow_active and active_partitions:
+            return fetched
+        # Nothing has run since they were taken, so this puts each partition exactly where it was.
+        for partition, records in fetched.items():
+            consumer.seek(TopicPartition(*partition), records[0].offset)
+        if fetched:
+            log.info("fetched_too_late", extra={"partitions": len(fetched)})
+        return {}
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         if self.assignment().isdisjoint(offsets):
