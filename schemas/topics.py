@@ -79,7 +79,7 @@ DEMAND_LIVE = Topic("demand.live.v1", "site_id", Encoding.JSON, retention_ms=Non
 LEDGER = Topic("ledger.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=512 * MIB)
 BALANCE = Topic("balance.v1", "partition", Encoding.BATCH, max_message_bytes=4 * MIB)
 CORRECTIONS = Topic("corrections.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
-# The life of each anomaly; kept by size, as its time is event time. Not in the catalogue until a worker runs the agent.
+# The life of each anomaly; kept by size, as its time is event time.
 ANOMALIES = Topic("anomalies.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 DEAD_LETTERS = Topic(
     "dead-letters.v1", "original key", Encoding.ORIGINAL, retention_ms=30 * DAY_MS, max_message_bytes=2 * MIB
@@ -133,6 +133,7 @@ CATALOGUE: tuple[Topic, ...] = (
     SITE_PRODUCTION,
     SITE_PROFILE,
     BALANCE,
+    ANOMALIES,
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

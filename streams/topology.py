@@ -3,6 +3,7 @@
 meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emissions -> emissions.v1, site.live.v1
                        |                          |                 +-> billing -> demand.v1, demand.live.v1, ledger.v1
                        |                          |                 +-> balance -> balance.v1
+                       |                          |                 +-> anomalies -> anomalies.v1
                        |                          +--> corrections.v1, site.profile.v1
                        +--> dead-letters.v1 <-----+
 weather.v1, production.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1, for the agents that ask for it
@@ -12,12 +13,14 @@ factors.v1, tariffs.v1 and registry.v1 -> ingest, which puts what is in force in
 sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> emissions,
        demand.v1 -> demand, ledger.v1 -> ledger, corrections.v1 -> corrections, activity.v1 -> activities,
        dead-letters.v1 -> dead_letters, accounting.v1 -> accounting, site.weather.v1 -> weather,
-       site.production.v1 -> production, site.profile.v1 -> site_profiles, balance.v1 -> balance
+       site.production.v1 -> production, site.profile.v1 -> site_profiles, balance.v1 -> balance,
+       anomalies.v1 -> anomalies
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
 
 from functools import partial
 
+from agents.anomalies.step import Anomalies
 from agents.balance.step import Balance
 from agents.billing.step import Billing
 from agents.emissions.step import Emissions
@@ -25,6 +28,7 @@ from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
 from schemas.reference.catalogue import REFERENCE_VERSION, load_charges, load_factors, load_tariffs
 from schemas.topics import (
+    ANOMALIES,
     BALANCE,
     CORRECTIONS,
     DEAD_LETTERS,
@@ -39,6 +43,7 @@ from schemas.topics import (
 )
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
 from sinks.clickhouse.activities import ACTIVITIES_TABLE
+from sinks.clickhouse.anomalies import ANOMALIES_TABLE
 from sinks.clickhouse.balance import BALANCE_TABLE
 from sinks.clickhouse.bills import DEMAND_TABLE, LEDGER_TABLE
 from sinks.clickhouse.context import PRODUCTION_TABLE, PROFILES_TABLE, WEATHER_TABLE
@@ -65,6 +70,7 @@ STORED = (
     PRODUCTION_TABLE,
     PROFILES_TABLE,
     BALANCE_TABLE,
+    ANOMALIES_TABLE,
 )
 
 
@@ -82,4 +88,5 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
         StageSpec("emissions", ENERGY, (EMISSIONS, SITE_LIVE), partial(Emissions, reference)),
         StageSpec("billing", ENERGY, (DEMAND, DEMAND_LIVE, LEDGER), partial(Billing, reference, load_charges())),
         StageSpec("balance", ENERGY, (BALANCE,), partial(Balance, reference)),
+        StageSpec("anomalies", ENERGY, (ANOMALIES,), partial(Anomalies, reference), context=True, sites_at_once=25),
     )

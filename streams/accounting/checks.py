@@ -196,6 +196,17 @@ CHECKS = (
         replaced=("energy_windows", "window_start"),
     ),
     Check(
+        "windows stored, as anomalies took them",
+        "anomalies",
+        ENERGY.name,
+        ("received",),
+        None,
+        _BY_PLACE.format(table="energy_windows"),
+        ENERGY.name,
+        by_place=True,
+        replaced=("energy_windows", "window_start"),
+    ),
+    Check(
         "balance rows stored",
         "balance",
         ENERGY.name,

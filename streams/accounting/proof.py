@@ -154,7 +154,8 @@ def _behind(totals: pl.DataFrame) -> dict[tuple[str, str], int]:
     ):
         rows[log_id, f"{station} passed on"] = used if station == INGEST else sent
         rows[log_id, f"{station} received"] = received
-    pairs = ((INGEST, "metering"), ("metering", "emissions"), ("metering", "billing"), ("metering", "balance"))
+    after_metering = ("emissions", "billing", "balance", "anomalies")
+    pairs = ((INGEST, "metering"), *(("metering", station) for station in after_metering))
     lacking = {
         (log_id, after): rows.get((log_id, f"{before} passed on"), 0) - rows.get((log_id, f"{after} received"), 0)
         for log_id in totals["log_id"].unique(maintain_order=True)
