@@ -24,7 +24,7 @@ class Status(StrEnum):
     OPENED = "opened"
     UPDATED = "updated"
     CLOSED = "closed"
-    SUPPRESSED = "suppressed"  # it was wanted: something was made meanwhile
+    SUPPRESSED = "suppressed"  # it was wanted: something was made meanwhile, or people said so
 
 
 class Severity(StrEnum):
@@ -52,7 +52,8 @@ ANOMALY_RECORD: dict[str, pl.DataType] = {
     "began_at": pl.Int64(),  # when the unusual began, ms UTC
     "opened_at": pl.Int64(),  # when it was known to be unusual, ms UTC
     "ended_at": pl.Int64(),  # ms UTC; null while it is open
-    "end_reason": pl.String(),  # stopped | usual_hours | normal_again | new_normal | production; null while it is open
+    # null while open: stopped | usual_hours | normal_again | new_normal | production | said_normal | fixed | muted
+    "end_reason": pl.String(),
     "observed_kw": pl.Float64(),  # mean since it began
     "expected_kw": pl.Float64(),  # of the same hours, learnt
     "expected_high_kw": pl.Float64(),  # what would just not count as unusual
@@ -68,6 +69,8 @@ ANOMALY_RECORD: dict[str, pl.DataType] = {
     "wasted_kg": pl.Float64(),  # location-based; null when no factor is known
     "quarters": pl.Int32(),  # quarter hours it is made of
     "drivers": pl.String(),  # of a site's meter: the meters below that account for it, largest first
+    "feedback": pl.String(),  # normal | right | fixed, as it was said last; null while nothing was
+    "feedback_by": pl.String(),  # who said it
     "rule_version": pl.String(),
     "message_en": pl.String(),
     "message_zh": pl.String(),

@@ -29,12 +29,13 @@ class Kind(StrEnum):
     TICK = "tick"  # no value: the time is in the `arrived_at` header
     WEATHER = "weather"
     PRODUCTION = "production"
+    FEEDBACK = "feedback"
     # JSON {"revision": n, "site": {...}, "edition": {...}}: configuration travels in front of the data it governs
     SITE = "site"
 
 
 # What is known around the energy. Only agents that ask for it are given it: `StageSpec.context`.
-CONTEXT = frozenset({Kind.WEATHER, Kind.PRODUCTION})
+CONTEXT = frozenset({Kind.WEATHER, Kind.PRODUCTION, Kind.FEEDBACK})
 
 HEADER_KIND = "kind"
 HEADER_ARRIVED_AT = "arrived_at"  # ms UTC

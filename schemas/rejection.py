@@ -19,6 +19,7 @@ class Reason(StrEnum):
     UNKNOWN_SITE = "unknown_site"  # weather or production of a site that is not in the registry
     UNKNOWN_LINE = "unknown_line"  # production of a line that is no equipment of the site
     UNKNOWN_SHIFT = "unknown_shift"  # production of a shift the site does not have
+    INVALID_FEEDBACK = "invalid_feedback"  # a verdict, anomaly, kind or end of a mute that cannot be
     REGISTER_DECREASED = "register_decreased"  # a cumulative register went back
     NO_FACTOR = "no_factor"  # an activity whose fuel has no checked factor in its unit
     INVALID_ACTIVITY = "invalid_activity"  # an activity with a field that cannot be

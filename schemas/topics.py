@@ -93,6 +93,9 @@ WEATHER = Topic("weather.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
 PRODUCTION = Topic("production.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
 SITE_WEATHER = Topic("site.weather.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 SITE_PRODUCTION = Topic("site.production.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
+# What people say of anomalies, and the same as it was taken, for people and the history.
+ANOMALY_FEEDBACK = Topic("anomaly.feedback.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
+SITE_FEEDBACK = Topic("site.feedback.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 # What a site is compared by, once per revision of its registry entry.
 SITE_PROFILE = Topic("site.profile.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 # Fuels and purchased heat as the field reports them, and with their carbon.
@@ -132,6 +135,8 @@ CATALOGUE: tuple[Topic, ...] = (
     SITE_WEATHER,
     SITE_PRODUCTION,
     SITE_PROFILE,
+    ANOMALY_FEEDBACK,
+    SITE_FEEDBACK,
     BALANCE,
     ANOMALIES,
 )

@@ -6,15 +6,16 @@ meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emission
                        |                          |                 +-> anomalies -> anomalies.v1
                        |                          +--> corrections.v1, site.profile.v1
                        +--> dead-letters.v1 <-----+
-weather.v1, production.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1, for the agents that ask for it
-                               +-> site.weather.v1, site.production.v1
+weather.v1, production.v1, anomaly.feedback.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1, for the agents that
+                                                    |         ask for it
+                                                    +-> site.weather.v1, site.production.v1, site.feedback.v1
 activities.v1 -> activities -> activity.v1, dead-letters.v1
 factors.v1, tariffs.v1 and registry.v1 -> ingest, which puts what is in force in front of a site's readings
 sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> emissions,
        demand.v1 -> demand, ledger.v1 -> ledger, corrections.v1 -> corrections, activity.v1 -> activities,
        dead-letters.v1 -> dead_letters, accounting.v1 -> accounting, site.weather.v1 -> weather,
        site.production.v1 -> production, site.profile.v1 -> site_profiles, balance.v1 -> balance,
-       anomalies.v1 -> anomalies
+       anomalies.v1 -> anomalies, site.feedback.v1 -> feedback
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
 
@@ -43,7 +44,7 @@ from schemas.topics import (
 )
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
 from sinks.clickhouse.activities import ACTIVITIES_TABLE
-from sinks.clickhouse.anomalies import ANOMALIES_TABLE
+from sinks.clickhouse.anomalies import ANOMALIES_TABLE, FEEDBACK_TABLE
 from sinks.clickhouse.balance import BALANCE_TABLE
 from sinks.clickhouse.bills import DEMAND_TABLE, LEDGER_TABLE
 from sinks.clickhouse.context import PRODUCTION_TABLE, PROFILES_TABLE, WEATHER_TABLE
@@ -71,6 +72,7 @@ STORED = (
     PROFILES_TABLE,
     BALANCE_TABLE,
     ANOMALIES_TABLE,
+    FEEDBACK_TABLE,
 )
 
 

@@ -10,6 +10,7 @@ from builders import a_meter, a_site
 
 from agents.anomalies.step import Anomalies
 from agents.pricing.pricing import Reference
+from schemas.feedback import FEEDBACK_ROWS
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.production import PRODUCTION_ROWS
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
@@ -168,3 +169,41 @@ def but(day: date, meter: str, when: slice, kw: float, load: Load = usual_kw) ->
         return powers
 
     return changed
+
+
+def said(at: int, verdict: str, anomaly_id: object = None, **given: object) -> Message:
+    """What somebody says of an anomaly, or a mute."""
+    row = {
+        "tenant_id": "acme",
+        "site_id": "mill",
+        "ts": at,
+        "verdict": verdict,
+        "anomaly_id": anomaly_id,
+        "said_by": "zhang",
+        "raw_partition": 0,
+        "raw_offset": 0,
+        "raw_index": 0,
+    }
+    rows = pl.DataFrame([row | given], schema=FEEDBACK_ROWS | {"ts": pl.Int64()}, orient="row")
+    return Message(Kind.FEEDBACK, at, rows.with_columns(pl.from_epoch("ts", "ms").dt.replace_time_zone("UTC")))
+
+
+def growing(begins: date, by_kw: float, days: int) -> Load:
+    """The press draws more by the day, up to so much."""
+
+    def load(meter: str, day: date) -> "np.ndarray[tuple[int], np.dtype[np.float64]] | None":
+        powers = usual_kw(meter, day)
+        share = min(max((day - begins).days, 0) / days, 1.0)
+        return powers + by_kw * share if meter in {"press", "main"} else powers
+
+    return load
+
+
+def later(from_day: date) -> Load:
+    """From a day on everything happens four hours later: in Zhejiang the peak begins at 16:00 in summer."""
+
+    def load(meter: str, day: date) -> "np.ndarray[tuple[int], np.dtype[np.float64]] | None":
+        powers = usual_kw(meter, day)
+        return np.roll(powers, 16) if day >= from_day else powers
+
+    return load

@@ -46,6 +46,11 @@ class Toll:
         """Energy above what was expected. [kWh]."""
         return self.observed_kwh - self.expected_kwh
 
+    @property
+    def mean_kw(self) -> float:
+        """Mean power; 0 where nothing is counted yet. [kW]."""
+        return self.observed_kwh / (self.quarters * QUARTER_H) if self.quarters else 0.0
+
 
 @dataclass(slots=True)
 class Episode:
@@ -71,6 +76,8 @@ class Episode:
         Of its next record.
     quiet
         Quarter hours in a row in which it was not seen.
+    feedback, feedback_by
+        What was said of it, and who did.
     """
 
     kind: AnomalyKind
@@ -87,6 +94,12 @@ class Episode:
     usual_share: float | None = None
     sequence: int = 0
     quiet: int = 0
+    feedback: str | None = None
+    feedback_by: str | None = None
+
+    def anomaly_id(self, site: str, meter: str) -> str:
+        """Return what all its records carry."""
+        return f"anomalies/{self.kind}/{site}/{meter}/{self.opened_at}"
 
     def severity(self) -> Severity:
         """Return how far beyond its limit it is."""
@@ -98,7 +111,7 @@ class Episode:
         toll = self.toll
         # A share is no power: what peak_share counts is energy that was drawn at dearer hours.
         hours = toll.quarters * QUARTER_H if self.share is None else 0.0
-        anomaly_id = f"anomalies/{self.kind}/{site.id}/{meter.id}/{self.opened_at}"
+        anomaly_id = self.anomaly_id(site.id, meter.id)
         known = {
             "id": f"{anomaly_id}/{self.sequence}",
             "tenant_id": site.tenant,
@@ -129,6 +142,8 @@ class Episode:
             "wasted_kg": toll.wasted_kg,
             "quarters": toll.quarters,
             "drivers": self.drivers,
+            "feedback": self.feedback,
+            "feedback_by": self.feedback_by,
             "rule_version": RULE_VERSION,
         }
         self.sequence += 1

@@ -71,6 +71,10 @@ class Limit:
         limit = self.of(rule)
         if limit is not None:
             score = min(score, _UNUSUAL_COUNTS * limit)
+        self.allow(score, rule)
+
+    def allow(self, score: float, rule: Rule) -> None:
+        """Remember a score that was said to be normal: it counts in full."""
         while self.largest and self.largest[-1][1] <= score:
             self.largest.pop()
         self.largest.append((self.count, score))

@@ -116,6 +116,16 @@ class MeterWatch:
             creep.toll.add(creep.score + creep.high_kw - creep.limit, creep.high_kw - creep.limit, at.terms)
         return said
 
+    def hear(self, kind: AnomalyKind, ts: int, status: Status, reason: str) -> Said:
+        """End an open anomaly because of what was said."""
+        self.packed = b""
+        return self._end(self.episodes[kind], ts, status, reason)
+
+    def allow_creep(self, score: float) -> None:
+        """Learn that a least power which has grown by so much is normal. [kW]."""
+        self.packed = b""
+        self.creep.limit.allow(score, CREEP)
+
     def _begin_day(self, at: Moment) -> list[Said]:
         said: list[Said] = []
         if self.day and at.day > self.day:
@@ -136,7 +146,7 @@ class MeterWatch:
         return said
 
     def _idle(self, at: Moment, expected: Expectation, power_kw: float | None) -> list[Said]:
-        verdict = self.idling.take(at.hour, self.of, expected, power_kw, at.starts_at, is_wanted=at.is_wanted)
+        verdict = self.idling.take(at.hour, self.of, expected, power_kw, at.starts_at, is_wanted=bool(at.wanted))
         draws_on = power_kw is not None and verdict.above_kw is not None and verdict.above_kw > 0
         if not verdict.should_be_off or self.idling.whole == 0.0:
             self.toll = Toll()
@@ -144,12 +154,12 @@ class MeterWatch:
             self.toll.add(power_kw, expected.expected_kw[at.hour], at.terms)
         episode = self.episodes.get(AnomalyKind.LEFT_ON)
         if episode is None:
-            return self._begin_idling(at, expected) if draws_on else []
+            return self._begin_idling(at, expected) if draws_on and AnomalyKind.LEFT_ON not in at.quiet else []
         ts = at.starts_at + _QUARTER_MS
         if not verdict.should_be_off:
             return [self._end(episode, ts, Status.CLOSED, "usual_hours")]
-        if at.is_wanted:
-            return [self._end(episode, ts, Status.SUPPRESSED, "production")]
+        if at.wanted:
+            return [self._end(episode, ts, Status.SUPPRESSED, at.wanted)]
         if power_kw is not None and draws_on:
             episode.quiet = 0
             self._exclude(at.hour)
@@ -189,7 +199,7 @@ class MeterWatch:
         score = self.surging.take(at.hour, self.of, expected, power_kw, is_dear=is_dear)
         episode = self.episodes.get(AnomalyKind.PEAK_SURGE)
         if episode is None:
-            if score is None or expected is None or self.surged_on == self.day:
+            if score is None or expected is None or self.surged_on == self.day or AnomalyKind.PEAK_SURGE in at.quiet:
                 return []
             return self._begin_surge(at, expected, score)
         ts = at.starts_at + _QUARTER_MS
@@ -253,7 +263,7 @@ class MeterWatch:
             episode.score = max(episode.score, shift.score)
             return [Said(episode, ts, Status.UPDATED)]
         running_kw = float(np.nanmax(self.profile.mean_kw)) if self.profile.days[0] else 0.0
-        if limit is None or shift.score <= max(limit, 0.01 * running_kw):
+        if limit is None or shift.score <= max(limit, 0.01 * running_kw) or AnomalyKind.STANDBY_CREEP in at.quiet:
             return []
         learnt_days = sum(self.profile.days)
         return [

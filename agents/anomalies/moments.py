@@ -5,7 +5,7 @@ from typing import NamedTuple
 from agents.anomalies.episodes import Episode
 from agents.anomalies.profile import DayClass
 from agents.pricing.pricing import Terms
-from schemas.anomaly import Status
+from schemas.anomaly import AnomalyKind, Status
 
 DEAR = frozenset({"sharp", "peak"})
 
@@ -18,7 +18,8 @@ class Moment(NamedTuple):
     hour: int  # local
     of: DayClass
     terms: Terms
-    is_wanted: bool  # something is made meanwhile
+    wanted: str = ""  # why it may draw what it likes: production, or said_normal; empty = it may not
+    quiet: frozenset[AnomalyKind] = frozenset()  # kinds of which nothing is opened
 
 
 class Said(NamedTuple):

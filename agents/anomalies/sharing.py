@@ -82,6 +82,8 @@ class Sharing:
         Its quarter hours and prices.
     episode
         The anomaly that is open.
+    meter
+        The grid meter it is told of.
     """
 
     limit: Limit = field(default_factory=Limit)
@@ -91,6 +93,7 @@ class Sharing:
     dear: Floats = field(default_factory=_no_hours)
     periods: Periods = field(default_factory=Periods)
     episode: Episode | None = None
+    meter: str = ""
 
     def take(self, at: Moment, power_kw: float | None) -> list[Said]:
         """Take a quarter hour of a grid meter; a day is judged with the first one of the next."""
@@ -118,17 +121,29 @@ class Sharing:
         if int((newest.sum(axis=1) > 0).sum()) < _LEAST_DAYS or total <= 0 or former <= 0:
             return []
         shares = Shares(float(newest[:, is_dear].sum()) / total, float(before[:, is_dear].sum()) / former, total)
-        said = self._judge(at.starts_at, shares)
+        said = self._judge(at, shares)
         self.limit.note(shares.newest - shares.usual, SHARE)
         return said
 
-    def _judge(self, ts: int, shares: Shares) -> list[Said]:
+    def hear(self, ts: int, status: Status, reason: str) -> Said:
+        """End the open anomaly because of what was said."""
+        if self.episode is None:
+            raise ValueError("no anomaly is open")
+        episode, self.episode = self.episode, None
+        return Said(episode, ts, status, reason)
+
+    def allow(self, score: float) -> None:
+        """Learn that a share which is larger by so much is normal."""
+        self.limit.allow(score, SHARE)
+
+    def _judge(self, at: Moment, shares: Shares) -> list[Said]:
+        ts = at.starts_at
         share, usual, total_kwh = shares
         limit = self.limit.of(SHARE)
         episode = self.episode
         moved_kwh = (share - usual) * float(self.kwh.sum())
         if episode is None:
-            if limit is None or share - usual <= limit:
+            if limit is None or share - usual <= limit or AnomalyKind.PEAK_SHARE in at.quiet:
                 return []
             episode = self.episode = Episode(
                 AnomalyKind.PEAK_SHARE,

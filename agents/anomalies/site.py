@@ -6,11 +6,13 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from agents.anomalies.hearing import Hearing
 from agents.anomalies.meter import MeterWatch
 from agents.anomalies.profile import DayClass
 from agents.anomalies.sharing import Sharing
 from agents.pricing.rest_days import is_public_holiday, is_working_weekend
 from agents.pricing.shift_calendar import shifts_of
+from schemas.anomaly import AnomalyKind
 from schemas.flow import SiteRecord
 from schemas.registry import Equipment, Meter, MeterKind, Site
 
@@ -37,6 +39,7 @@ class SiteWatch:
     meters: dict[str, MeterWatch] = field(default_factory=dict)
     made: list[Made] = field(default_factory=list)
     sharing: Sharing = field(default_factory=Sharing)
+    hearing: Hearing = field(default_factory=Hearing)
     packed_record: bytes = field(default=b"", compare=False)  # kept, because records hardly ever change
 
     @property
@@ -49,6 +52,7 @@ class SiteWatch:
         self.record, self.packed_record = record, b""
         known = watched(record.site)
         self.meters = {name: watch for name, watch in self.meters.items() if name in known}
+        self.hearing.keep(known)
 
     def make(self, intervals: Iterable[Made]) -> None:
         """Take in what was made."""
@@ -59,6 +63,31 @@ class SiteWatch:
     def is_making(self, meter: Meter, at: int) -> bool:
         """Return whether something was made at a moment, by the meter's equipment or by the whole site."""
         return any(one.starts_at <= at < one.ends_at and one.line in (None, meter.equipment) for one in self.made)
+
+    def allowed(
+        self, meter: Meter, at: int, day: int, hour: int, power_kw: float | None
+    ) -> tuple[str, frozenset[AnomalyKind]]:
+        """Return why a meter may draw what it likes in a quarter hour, and what is not opened then.
+
+        Parameters
+        ----------
+        meter
+            The meter.
+        at, day, hour
+            The quarter hour [ms UTC], its local date as an ordinal, and its local hour.
+        power_kw
+            Its mean power; None = not known.
+        """
+        quiet = self.hearing.muted(meter.id, at)
+        if self.is_making(meter, at):
+            return "production", quiet
+        if power_kw is None or not self.hearing.usual:
+            return "", quiet
+        hour_of_week = (day - 1) % 7 * 24 + hour  # the first day of all is a Monday
+        if self.hearing.allows(meter.id, AnomalyKind.PEAK_SURGE, hour_of_week, power_kw):
+            quiet |= {AnomalyKind.PEAK_SURGE}
+        is_usual = self.hearing.allows(meter.id, AnomalyKind.LEFT_ON, hour_of_week, power_kw)
+        return "said_normal" if is_usual else "", quiet
 
     def may_idle(self, meter: Meter) -> bool:
         """Return whether a meter may be off: not where it feeds what runs day and night by purpose."""

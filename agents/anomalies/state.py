@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from agents.anomalies.episodes import Episode, Toll
+from agents.anomalies.hearing import Ended, Hearing, Mute, Usual
 from agents.anomalies.idling import Idling
 from agents.anomalies.limits import Limit
 from agents.anomalies.meter import DRAWN_QUARTERS, Drawn, MeterWatch
@@ -20,7 +21,7 @@ from agents.anomalies.shifting import Shifting
 from agents.anomalies.site import Made, SiteWatch
 from agents.anomalies.surging import SURGE_QUARTERS, Surging
 from agents.pricing.pricing import Terms
-from schemas.anomaly import AnomalyKind
+from schemas.anomaly import AnomalyKind, Status
 from schemas.flow import SiteRecord
 
 _LENGTH = struct.Struct(">I")
@@ -41,7 +42,13 @@ def to_bytes(state: SiteWatch, running: Running) -> bytes:
     if not state.packed_record:
         state.packed_record = zlib.compress(state.record.to_json(), _FASTEST)
     made = [[one.starts_at, one.ends_at, one.line] for one in state.made]
-    about = {"made": made, "running": running, "meters": list(state.meters), "sharing": _sharing_head(state.sharing)}
+    about = {
+        "made": made,
+        "running": running,
+        "meters": list(state.meters),
+        "sharing": _sharing_head(state.sharing),
+        "said": _said(state.hearing),
+    }
     head = json.dumps(about, separators=(",", ":"))
     sharing = state.sharing
     arrays = np.concatenate([sharing.kwh, sharing.dear, sharing.days.reshape(-1)])
@@ -68,6 +75,7 @@ def from_bytes(packed: bytes) -> tuple[SiteWatch, Running]:
         watches,
         [Made(*one) for one in head["made"]],
         _sharing(head["sharing"], np.frombuffer(arrays, "<f4")),
+        _hearing(head["said"]),
         record,
     )
     return site, head["running"]
@@ -85,6 +93,7 @@ def _sharing_head(sharing: Sharing) -> dict[str, object]:
         "limit": sharing.limit.numbers(),
         "day": sharing.day,
         "periods": list(sharing.periods),
+        "meter": sharing.meter,
         "open": None if sharing.episode is None else asdict(sharing.episode),
     }
 
@@ -99,6 +108,20 @@ def _sharing(head: Mapping[str, Any], floats: Floats) -> Sharing:
         dear,
         Periods(*head["periods"]),
         None if head["open"] is None else _episode(head["open"]),
+        head["meter"],
+    )
+
+
+def _said(hearing: Hearing) -> dict[str, object]:
+    ended = [[one.meter, asdict(one.episode), one.ts, one.status, one.end_reason] for one in hearing.ended]
+    return {"mutes": hearing.mutes, "usual": hearing.usual, "ended": ended}
+
+
+def _hearing(head: Mapping[str, Any]) -> Hearing:
+    return Hearing(
+        [Mute(meter, None if kind is None else AnomalyKind(kind), until) for meter, kind, until in head["mutes"]],
+        [Usual(meter, AnomalyKind(kind), tuple(hours), kw) for meter, kind, hours, kw in head["usual"]],
+        [Ended(meter, _episode(one), ts, Status(status), why) for meter, one, ts, status, why in head["ended"]],
     )
 
 

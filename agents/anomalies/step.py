@@ -1,8 +1,8 @@
 """Anomalies: every meter's quarter hours are held against what it did before.
 
-Reads    energy.v1      closed windows, site records, production and ticks of one partition
+Reads    energy.v1      closed windows, site records, production, feedback and ticks of one partition
 Yields   anomalies.v1   what was opened, went on and ended
-State    per site: record, production of two days; per meter: profile, limits, open anomalies
+State    per site: record, production of two days, what was said; per meter: profile, limits, open anomalies
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -10,6 +10,8 @@ from datetime import date
 
 import polars as pl
 
+from agents.anomalies.answering import answer
+from agents.anomalies.hearing import Ended
 from agents.anomalies.meter import MeterWatch
 from agents.anomalies.moments import Moment, Said
 from agents.anomalies.profile import DayClass
@@ -46,13 +48,15 @@ class Anomalies:
         self._changed: set[str] = set()
 
     def step(self, message: Message) -> Outcome:
-        """Take windows, production, a site record or a tick."""
+        """Take windows, production, feedback, a site record or a tick."""
         if message.kind is Kind.WINDOWS and message.rows is not None:
             return self._take(message.rows)
         if message.kind is Kind.SITE and message.record is not None:
             return self._configure(message.record)
         if message.kind is Kind.PRODUCTION and message.rows is not None:
             return self._make(message.rows)
+        if message.kind is Kind.FEEDBACK and message.rows is not None:
+            return self._hear(message.rows)
         if message.kind in (Kind.TICK, Kind.LIVE, Kind.WEATHER):
             return NOTHING
         raise ValueError(f"anomalies takes windows, live state, context, site records and ticks, not {message.kind}")
@@ -113,6 +117,15 @@ class Anomalies:
             self._changed.add(site)
         return NOTHING
 
+    def _hear(self, rows: pl.DataFrame) -> Outcome:
+        told = []
+        for row in rows.iter_rows(named=True):
+            state = self._of(row["site_id"])
+            self._changed.add(state.site.id)
+            known = self._meters[state.site.id]
+            told += [self._told(state, known[meter], said) for meter, said in answer(state, row) if meter in known]
+        return _outcome(told)
+
     def _take(self, windows: pl.DataFrame) -> Outcome:
         for name in windows["site_id"].unique(maintain_order=True):
             self._of(name)
@@ -120,10 +133,7 @@ class Anomalies:
         if not self._learnt:
             self._pricing.learn(state.record for state in self._sites.values())
             self._learnt = True
-        rows = [row for closed in self._quarters.take(windows) for row in self._judge(closed)]
-        if not rows:
-            return NOTHING
-        return Outcome([Output(ANOMALIES, rows=pl.DataFrame(rows, schema=ANOMALY_RECORD))])
+        return _outcome([row for closed in self._quarters.take(windows) for row in self._judge(closed)])
 
     def _judge(self, closed: Closed) -> list[dict[str, object]]:
         name, meter_id = self._quarters.key(closed.row)
@@ -135,10 +145,12 @@ class Anomalies:
         at = closed.quarter * _QUARTER_MS
         day, hour = local_place(state.site.time_zone, at)
         terms = self._pricing.terms({name: at})[name]
-        moment = Moment(at, day, hour, self._class(state, day), terms, state.is_making(meter, at))
+        wanted, quiet = state.allowed(meter, at, day, hour, closed.power_kw)
+        moment = Moment(at, day, hour, self._class(state, day), terms, wanted, quiet)
         is_grid = meter.kind is MeterKind.GRID
         said = watch.take(moment, closed.power_kw, surges=is_grid, may_idle=state.may_idle(meter))
         if is_grid:
+            state.sharing.meter = meter_id
             said += state.sharing.take(moment, closed.power_kw)
         return [self._told(state, meter, one) for one in said]
 
@@ -146,6 +158,8 @@ class Anomalies:
         episode = said.episode
         if episode.kind is AnomalyKind.PEAK_SURGE and said.status is Status.OPENED:
             episode.drivers = self._drivers(state, meter)
+        if said.end_reason is not None:
+            state.hearing.end(Ended(meter.id, episode, said.ts, said.status, said.end_reason))
         return episode.record(state.site, meter, said.ts, said.status, said.end_reason)
 
     def _drivers(self, state: SiteWatch, above: Meter) -> str:
@@ -174,3 +188,7 @@ class Anomalies:
         if found is None:
             raise ValueError(f"no site record came before the data of {name}")
         return found
+
+
+def _outcome(rows: list[dict[str, object]]) -> Outcome:
+    return Outcome([Output(ANOMALIES, rows=pl.DataFrame(rows, schema=ANOMALY_RECORD))]) if rows else NOTHING

@@ -12,6 +12,9 @@ _ENDED_EN = {
     "normal_again": "It is as usual again.",
     "new_normal": "It has stayed like this; from now on this counts as usual.",
     "production": "Something was made meanwhile, so it was wanted.",
+    "said_normal": "It was said to be normal; the same will not be told again.",
+    "fixed": "It was said to be fixed.",
+    "muted": "It was muted.",
 }
 _ENDED_ZH = {
     "stopped": "现已停止。",
@@ -19,6 +22,9 @@ _ENDED_ZH = {
     "normal_again": "现已恢复正常。",
     "new_normal": "该状态持续未变，今后按正常处理。",
     "production": "期间有生产，属正常用电。",
+    "said_normal": "已反馈为正常，同样情况不再提示。",
+    "fixed": "已反馈为处理完毕。",
+    "muted": "已静音。",
 }
 
 

@@ -76,7 +76,7 @@ class Metering:
             return self._tick(message.arrived_at)
         if message.kind in CONTEXT:
             return passed_on(message)
-        raise ValueError(f"metering takes readings, site records, ticks, weather and production, not {message.kind}")
+        raise ValueError(f"metering takes readings, site records, ticks and context, not {message.kind}")
 
     @property
     def nbytes(self) -> int:

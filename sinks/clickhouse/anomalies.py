@@ -1,9 +1,11 @@
-"""Anomaly records to rows."""
+"""Anomalies, and what people say of them: records to rows."""
 
 from functools import partial
 
 from schemas.anomaly import ANOMALY_RECORD
-from schemas.topics import ANOMALIES
+from schemas.feedback import FEEDBACK_RECORD
+from schemas.topics import ANOMALIES, SITE_FEEDBACK
+from sinks.clickhouse.context import day_rows
 from sinks.clickhouse.origins import OFFSET
 from sinks.clickhouse.rows import TableSpec, flat_rows
 
@@ -17,7 +19,10 @@ _MAY_BE_UNKNOWN = (
     "expected_share",
     "wasted_cny",
     "wasted_kg",
+    "feedback",
+    "feedback_by",
 )
+_FEEDBACK_OPTIONAL = ("anomaly_id", "meter_id", "kind", "until", "said_by", "note")
 
 ANOMALIES_TABLE = TableSpec(
     ANOMALIES.name,
@@ -30,4 +35,12 @@ ANOMALIES_TABLE = TableSpec(
         required=tuple(name for name in ANOMALY_RECORD if name not in _MAY_BE_UNKNOWN),
         times=("ts", "began_at", "opened_at", "ended_at"),
     ),
+)
+
+FEEDBACK_TABLE = TableSpec(
+    SITE_FEEDBACK.name,
+    "feedback",
+    "ts",
+    (*FEEDBACK_RECORD, OFFSET),
+    partial(day_rows, columns=FEEDBACK_RECORD, optional=_FEEDBACK_OPTIONAL),
 )

@@ -57,6 +57,7 @@ class Retention:
             ("production", "ts", self.hours_months),
             ("balance", "window_start", self.windows_months),
             ("anomalies", "ts", self.hours_months),
+            ("feedback", "ts", self.hours_months),
         )
         for table, time, months in stored:
             yield table, self._kept(f"toDateTime({time})", months, "toDateTime(written_at)")

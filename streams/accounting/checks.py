@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from schemas.accounting import INGEST
 from schemas.topics import (
     ACTIVITIES,
+    ANOMALY_FEEDBACK,
     BALANCE,
     DEAD_LETTERS,
     DEMAND,
@@ -19,6 +20,7 @@ from schemas.topics import (
     ENERGY,
     METER_READINGS,
     PRODUCTION,
+    SITE_FEEDBACK,
     SITE_PRODUCTION,
     SITE_WEATHER,
     TELEMETRY,
@@ -113,7 +115,11 @@ SELECT log_id, raw_partition AS partition, raw_offset AS place, 1 AS rows, {kwh}
 FROM {table}
 WHERE {{stored}}
 """
-_BESIDE = ((WEATHER, "weather", SITE_WEATHER), (PRODUCTION, "production", SITE_PRODUCTION))
+_BESIDE = (
+    (WEATHER, "weather", SITE_WEATHER),
+    (PRODUCTION, "production", SITE_PRODUCTION),
+    (ANOMALY_FEEDBACK, "feedback", SITE_FEEDBACK),
+)
 
 CHECKS = (
     Check(

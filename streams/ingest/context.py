@@ -1,9 +1,11 @@
-"""Validation of weather and production: which rows are taken, and the reason of every one that is not."""
+"""Validation of weather, production and feedback: which rows are taken, and the reason of every one that is not."""
 
 from collections.abc import Iterable, Sequence
 
 import polars as pl
 
+from schemas.anomaly import AnomalyKind
+from schemas.feedback import FEEDBACK_ROWS, LONGEST_MUTE_MS, FeedbackVerdict
 from schemas.flow import SiteRecord
 from schemas.production import LONGEST_INTERVAL_S, PRODUCTION_ROWS
 from schemas.reading import TIMESTAMP
@@ -14,11 +16,13 @@ from streams.ingest.decode import Decoded
 from streams.ingest.poll import Poll
 from streams.ingest.validate import Bounds, Validated
 
+_ANOMALY_ID = rf"^anomalies/({'|'.join(AnomalyKind)})/[^/]+/[^/]+/\d+$"
+
 Rule = tuple[pl.Expr, Reason]  # what is broken where it is true
 
 
 def known_sites(records: Iterable[SiteRecord], partitions: int) -> pl.DataFrame:
-    """Return every site of the registry with what weather and production are judged by."""
+    """Return every site of the registry with what weather, production and feedback are judged by."""
     return pl.DataFrame(
         [
             (
@@ -29,6 +33,7 @@ def known_sites(records: Iterable[SiteRecord], partitions: int) -> pl.DataFrame:
                 record.site.production_unit or None,
                 [machine.id for machine in record.site.equipment],
                 [shift.name for shift in record.site.shifts],
+                [meter.id for meter in record.site.meters],
             )
             for record in records
         ],
@@ -40,6 +45,7 @@ def known_sites(records: Iterable[SiteRecord], partitions: int) -> pl.DataFrame:
             "unit": pl.String,
             "lines": pl.List(pl.String),
             "shifts": pl.List(pl.String),
+            "meters": pl.List(pl.String),
         },
         orient="row",
     )
@@ -83,6 +89,27 @@ def validate_production(decoded: Decoded, poll: Poll, sites: pl.DataFrame, bound
         *_in_time(bounds, pl.col("ts") + length * 1000),  # what was made is known when the interval has ended
     )
     return _judged(decoded, poll, sites, rules, tuple(PRODUCTION_ROWS))
+
+
+def validate_feedback(decoded: Decoded, poll: Poll, sites: pl.DataFrame, bounds: Bounds) -> Validated:
+    """Judge every decoded row of anomaly.feedback.v1; parameters as of `validate_weather`."""
+    verdict, until, about = pl.col("verdict"), pl.col("until"), pl.col("anomaly_id")
+    is_mute = verdict == FeedbackVerdict.MUTED.value
+    needed = pl.when(is_mute).then(until.is_null()).otherwise(about.is_null())
+    possible = pl.all_horizontal(
+        verdict.is_in([one.value for one in FeedbackVerdict]),
+        pl.col("kind").is_in([one.value for one in AnomalyKind]).fill_null(True),
+        until.is_between(pl.col("ts"), pl.col("ts") + LONGEST_MUTE_MS).fill_null(True),
+        is_mute | about.str.contains(_ANOMALY_ID).fill_null(True),
+    )
+    rules = (
+        (pl.any_horizontal(pl.col("site_id", "ts", "verdict").is_null()) | needed, Reason.MISSING_FIELD),
+        (pl.col("tenant_id").is_null(), Reason.UNKNOWN_SITE),
+        (~pl.col("meter_id").is_in(pl.col("meters")), Reason.UNKNOWN_METER),
+        (~possible, Reason.INVALID_FEEDBACK),
+        *_in_time(bounds, pl.col("ts")),
+    )
+    return _judged(decoded, poll, sites, rules, tuple(FEEDBACK_ROWS))
 
 
 def _in_time(bounds: Bounds, end: pl.Expr) -> tuple[Rule, Rule]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas import topics
+from schemas.feedback import FEEDBACK_FIELD, FEEDBACK_RECORD, FEEDBACK_ROWS
 from schemas.flow import Kind, SiteRecord
 from schemas.production import PRODUCTION_FIELD, PRODUCTION_RECORD, PRODUCTION_ROWS
 from schemas.reading import FIELD, TELEMETRY_ROWS
 from schemas.weather import WEATHER_FIELD, WEATHER_RECORD, WEATHER_ROWS
-from streams.ingest.context import known_sites, validate_production, validate_weather
+from streams.ingest.context import known_sites, validate_feedback, validate_production, validate_weather
 from streams.ingest.decode import Decoded
 from streams.ingest.poll import Poll
 from streams.ingest.validate import Bounds, Validated, known_meters, validate
@@ -84,4 +85,13 @@ PRODUCTION = FieldTopic(
     validate_production,
     RecordTopic(topics.SITE_PRODUCTION, PRODUCTION_RECORD),
 )
-FIELD_TOPICS = (READINGS, WEATHER, PRODUCTION)
+FEEDBACK = FieldTopic(
+    topics.ANOMALY_FEEDBACK,
+    Kind.FEEDBACK,
+    FEEDBACK_FIELD,
+    FEEDBACK_ROWS,
+    known_sites,
+    validate_feedback,
+    RecordTopic(topics.SITE_FEEDBACK, FEEDBACK_RECORD),
+)
+FIELD_TOPICS = (READINGS, WEATHER, PRODUCTION, FEEDBACK)

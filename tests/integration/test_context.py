@@ -1,4 +1,4 @@
-"""Weather and production from the field to the history: every good row once, every bad one a dead letter."""
+"""Weather, production and feedback from the field to the history: every good row once, every bad one a dead letter."""
 
 import json
 import time
@@ -8,9 +8,11 @@ from pipeline import Pipeline, Raw, as_json, wait_for
 
 from schemas.rejection import Reason
 from schemas.topics import (
+    ANOMALY_FEEDBACK,
     DEAD_LETTERS,
     METER_READINGS,
     PRODUCTION,
+    SITE_FEEDBACK,
     SITE_PRODUCTION,
     SITE_PROFILE,
     SITE_WEATHER,
@@ -72,19 +74,25 @@ def test_weather_and_production_are_stored_once_through_a_kill(pipeline: Pipelin
             topic=PRODUCTION.name,
         ),
     ]
+    mute = {"verdict": "muted", "meter_id": "main", "until": begin + HOUR_MS, "ts": begin}
+    sayings = [
+        Raw("zj-steel", json.dumps(mute).encode(), topic=ANOMALY_FEEDBACK.name),
+        Raw("zj-steel", json.dumps(mute | {"verdict": "perhaps"}).encode(), topic=ANOMALY_FEEDBACK.name),
+    ]
     readings = as_json(month_readings(2026, 7).head(300))
     pipeline.start()
     half = len(weather) // 2
-    pipeline.send([*weather[:half], *bad[:2], *production[:100], *readings[:150]])
+    pipeline.send([*weather[:half], *bad[:2], *production[:100], *sayings, *readings[:150]])
     wait_for(lambda: pipeline.metric("wattloop_ingest_messages_total", topic=WEATHER.name) > 0)
     pipeline.kill()
     pipeline.send([*weather[half:], *bad[2:], *production[100:], *readings[150:]])
     pipeline.start()
+    fields = (METER_READINGS.name, WEATHER.name, PRODUCTION.name, ANOMALY_FEEDBACK.name)
     # What ingest has committed, the history can read.
-    wait_for(lambda: not unread(pipeline, METER_READINGS.name, WEATHER.name, PRODUCTION.name), what="ingest")
-    stored = (SITE_WEATHER.name, SITE_PRODUCTION.name, SITE_PROFILE.name, DEAD_LETTERS.name)
+    wait_for(lambda: not unread(pipeline, *fields), what="ingest")
+    stored = (SITE_FEEDBACK.name, SITE_WEATHER.name, SITE_PRODUCTION.name, SITE_PROFILE.name, DEAD_LETTERS.name)
     wait_for(lambda: not unread(pipeline, *stored), what="history")
-    for kind in ("weather", "production"):  # they get through to the end of the flow
+    for kind in ("weather", "production", "feedback"):  # they get through to the end of the flow
         wait_for(lambda kind=kind: pipeline.metric("wattloop_agent_events_total", agent="emissions", kind=kind) > 0)
     pipeline.stop()
 
@@ -92,7 +100,9 @@ def test_weather_and_production_are_stored_once_through_a_kill(pipeline: Pipelin
     assert pipeline.query(counted.format("weather")).rows() == [(site, 300, 300) for site in sorted(SITES)]
     assert pipeline.query(counted.format("production")).rows() == [(site, 200, 200) for site in sorted(SITES)]
     letters = pipeline.query("SELECT source_topic, reason FROM v_dead_letters ORDER BY source_topic, reason")
+    assert pipeline.query("SELECT site_id, verdict, meter_id FROM feedback").rows() == [("zj-steel", "muted", "main")]
     assert letters.rows() == [
+        (ANOMALY_FEEDBACK.name, Reason.MISSING_FIELD.value),
         (PRODUCTION.name, Reason.MISSING_FIELD.value),
         (PRODUCTION.name, Reason.UNKNOWN_LINE.value),
         (WEATHER.name, Reason.OUT_OF_RANGE.value),

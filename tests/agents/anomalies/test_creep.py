@@ -1,24 +1,12 @@
 """Stand-by that grows for weeks."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 
-import numpy as np
 import pytest
-from watched import MONDAY, Load, a_works, at_ms, days_of, learnt, told, usual_kw
+from watched import MONDAY, a_works, at_ms, days_of, growing, learnt, told, usual_kw
 
 DAY_MS = 86_400_000
 BEGINS = MONDAY + timedelta(100)
-
-
-def growing(by_kw: float, days: int) -> Load:
-    """The press draws more by the day, up to so much."""
-
-    def load(meter: str, day: date) -> "np.ndarray[tuple[int], np.dtype[np.float64]] | None":
-        powers = usual_kw(meter, day)
-        share = min(max((day - BEGINS).days, 0) / days, 1.0)
-        return powers + by_kw * share if meter in {"press", "main"} else powers
-
-    return load
 
 
 def of(rows: list[dict[str, object]], meter: str) -> list[dict[str, object]]:
@@ -27,7 +15,7 @@ def of(rows: list[dict[str, object]], meter: str) -> list[dict[str, object]]:
 
 def test_a_press_whose_stand_by_doubles_within_three_weeks_is_found_and_becomes_the_new_normal():
     agent = learnt(a_works(), days=100)
-    rows = of(told(agent, days_of(a_works(), BEGINS, 80, growing(2.0, 21))), "press")
+    rows = of(told(agent, days_of(a_works(), BEGINS, 80, growing(BEGINS, 2.0, 21))), "press")
 
     opened = int(str(rows[0]["opened_at"])) - at_ms(BEGINS)
     assert rows[0]["status"] == "opened"

@@ -4,21 +4,11 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from watched import MONDAY, REFERENCE, Load, a_works, at_ms, clock, days_of, learnt, told, usual_kw
+from watched import MONDAY, REFERENCE, Load, a_works, at_ms, clock, days_of, later, learnt, told, usual_kw
 
 from agents.pricing.pricing import Pricing
 
 BEGINS = MONDAY + timedelta(98)  # 2026-08-17
-
-
-def later(from_day: date) -> Load:
-    """From a day on everything happens four hours later: in Zhejiang the peak begins at 16:00 in summer."""
-
-    def load(meter: str, day: date) -> "np.ndarray[tuple[int], np.dtype[np.float64]] | None":
-        powers = usual_kw(meter, day)
-        return np.roll(powers, 16) if day >= from_day else powers
-
-    return load
 
 
 def of(rows: list[dict[str, object]]) -> list[dict[str, object]]:

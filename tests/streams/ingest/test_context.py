@@ -1,4 +1,4 @@
-"""Weather and production: what ingest takes, what it refuses and why, and what it makes of a row."""
+"""Weather, production and feedback: what ingest takes, what it refuses and why, and what it makes of a row."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from schemas.registry import Equipment, Shift
 from schemas.rejection import Reason
 from streams.ingest.context import known_sites
 from streams.ingest.decode import decode
-from streams.ingest.field import PRODUCTION, WEATHER, FieldTopic
+from streams.ingest.field import FEEDBACK, PRODUCTION, WEATHER, FieldTopic
 from streams.ingest.poll import Poll, RawMessage
 from streams.ingest.records import records_of
 from streams.ingest.validate import Bounds, Validated
@@ -159,3 +159,46 @@ def test_rows_of_one_message_are_records_of_one_origin_with_ids_of_their_own() -
 def _arrow(rows: pl.DataFrame) -> bytes:
     body = rows.write_ipc_stream(None)
     return body.getvalue()
+
+
+ABOUT = f"anomalies/left_on/mill/main/{NOON}"
+
+
+def some_feedback(**changed: object) -> Row:
+    return {"site_id": "mill", "ts": NOON, "verdict": "normal", "anomaly_id": ABOUT, "said_by": "zhang"} | changed
+
+
+def test_feedback_is_taken_and_is_a_record_of_its_own() -> None:
+    mute = {"site_id": "mill", "ts": NOON, "verdict": "muted", "until": NOON + 3_600_000}
+    taken = judged(FEEDBACK, some_feedback(), mute).accepted
+    records = [json.loads(one.value) for one in records_of(taken, FEEDBACK, ARRIVED)]
+
+    assert taken.select("tenant_id", "verdict", "anomaly_id", "until").rows() == [
+        ("acme", "normal", ABOUT, None),
+        ("acme", "muted", None, NOON + 3_600_000),
+    ]
+    assert records[0]["id"] == f"feedback/mill/{NOON}/2-40-0"
+    assert records[0]["said_by"] == "zhang"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (some_feedback(verdict=None), Reason.MISSING_FIELD),
+        (some_feedback(anomaly_id=None), Reason.MISSING_FIELD),
+        (some_feedback(verdict="muted", anomaly_id=None), Reason.MISSING_FIELD),
+        (some_feedback(site_id="nowhere"), Reason.UNKNOWN_SITE),
+        (some_feedback(meter_id="nobody"), Reason.UNKNOWN_METER),
+        (some_feedback(verdict="perhaps"), Reason.INVALID_FEEDBACK),
+        (some_feedback(anomaly_id="42"), Reason.INVALID_FEEDBACK),
+        (some_feedback(verdict="muted", until=NOON - 1), Reason.INVALID_FEEDBACK),
+        (some_feedback(verdict="muted", until=NOON + 400 * 86_400_000), Reason.INVALID_FEEDBACK),
+        (some_feedback(verdict="muted", until=NOON + 1, kind="noise"), Reason.INVALID_FEEDBACK),
+        (some_feedback(ts=ARRIVED + 600_000), Reason.FUTURE_TIMESTAMP),
+    ],
+)
+def test_feedback_that_cannot_be_is_refused_with_its_reason(row: Row, reason: Reason) -> None:
+    found = judged(FEEDBACK, row)
+
+    assert found.accepted.is_empty()
+    assert found.refused["reason"].to_list() == [reason.value]
