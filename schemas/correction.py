@@ -1,7 +1,7 @@
 """A correction: why the energy of a meter is not simply what its registers say, or not what was said before.
 
-Stuck registers and slipped clocks are only flagged: nobody knows what the register should have shown, or since when the
-clock is wrong, so no reading and no energy is altered.
+Stuck registers, slipped clocks and silent meters are only flagged: nobody knows what the register should have shown, or
+since when the clock is wrong, so no reading and no energy is altered.
 """
 
 from enum import StrEnum
@@ -21,6 +21,8 @@ class CorrectionKind(StrEnum):
     REGISTER_MOVES = "register_moves"  # one that was stuck moves again
     CLOCK_SLIP = "clock_slip"  # stamps no longer fit the time readings arrive
     CLOCK_RIGHT = "clock_right"  # they fit again
+    SILENT = "silent"  # nothing arrives of a meter for much longer than is usual for it
+    SPEAKS = "speaks"  # one that was silent is heard of again
 
 
 # One record per correction on corrections.v1; `ts` is `window_from`, in ms UTC.

@@ -8,6 +8,7 @@ from agents.metering.closing import Turned
 from agents.metering.meters import Meters
 from agents.metering.ragged import Rows
 from agents.metering.revising import Revised
+from agents.metering.silence import Silent
 from agents.metering.stuck import Stood
 from agents.metering.turning import FAULT, RESET, ROLLOVER, SWAP
 from schemas.correction import CORRECTION_RECORD, CorrectionKind
@@ -158,6 +159,27 @@ def of_slipped(slipped: Slipped, known: Meters) -> pl.DataFrame:
         "revision": pl.repeat(0, len(slipped.meters), dtype=pl.Int32, eager=True),
     }
     return _recorded(columns, pl.Series(slipped.after["ts"].copy()))
+
+
+def of_silent(silent: Silent, known: Meters) -> pl.DataFrame:
+    """Return a record for each meter that has gone silent, or speaks again.
+
+    Parameters
+    ----------
+    silent
+        These meters.
+    known
+        Descriptions of the meters.
+    """
+    columns: dict[str, pl.Series] = {
+        **known.named(silent.meters),
+        **_of_one_reading(silent.rows),
+        "kind": _either(pl.Series(silent.speaks), CorrectionKind.SPEAKS, CorrectionKind.SILENT),
+        "window_from": pl.Series(silent.since // WINDOW_MS * WINDOW_MS),
+        "window_until": pl.Series(-(-silent.until // WINDOW_MS) * WINDOW_MS),
+        "revision": pl.repeat(0, len(silent.meters), dtype=pl.Int32, eager=True),
+    }
+    return _recorded(columns, pl.Series(silent.until.copy()))
 
 
 def _of_one_reading(rows: Rows) -> dict[str, pl.Series]:

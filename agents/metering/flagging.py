@@ -1,14 +1,16 @@
-"""Flags: meters whose registers are stuck or whose clocks slipped, found in what closes anyway."""
+"""Flags: meters whose registers are stuck, whose clocks slipped, or that have gone silent."""
 
 import numpy as np
 import polars as pl
 
 from agents.metering.clocks import Clocks
 from agents.metering.closing import Segments
-from agents.metering.correcting import of_slipped, of_stood
+from agents.metering.correcting import of_silent, of_slipped, of_stood
 from agents.metering.meters import Meters
 from agents.metering.ragged import Ints, Rows
+from agents.metering.silence import Silence
 from agents.metering.stuck import Stuck
+from schemas.correction import CORRECTION_RECORD
 
 
 class Flagging:
@@ -17,7 +19,8 @@ class Flagging:
     def __init__(self) -> None:
         self._stuck = Stuck()
         self._clocks = Clocks()
-        self._known = (self._stuck.known, self._clocks.known)
+        self._silence = Silence()
+        self._known = (self._stuck.known, self._clocks.known, self._silence.known)
 
     @property
     def nbytes(self) -> int:
@@ -42,6 +45,25 @@ class Flagging:
         said = [of_slipped(one, config) for one in slipped]
         return said if stood is None else [of_stood(stood, config), *said]
 
+    def hear(self, meters: Ints, rows: Rows, config: Meters) -> pl.DataFrame:
+        """Take in readings as they arrive, and return which meters speak again: `CORRECTION_RECORD`.
+
+        Parameters
+        ----------
+        meters, rows
+            Readings, and the meter of each.
+        config
+            Descriptions of the meters.
+        """
+        return of_silent(self._silence.hear(meters, rows, config), config)
+
+    def listen(self, now: int, config: Meters) -> tuple[Ints, pl.DataFrame]:
+        """Return which meters are silent by a tick [ms UTC], and what is to be said of them: `CORRECTION_RECORD`."""
+        silent = self._silence.look(now, config)
+        if silent is None:
+            return np.zeros(0, np.int64), pl.DataFrame(schema=CORRECTION_RECORD)
+        return silent.meters, of_silent(silent, config)
+
     def welcome(self, meters: Ints) -> None:
         """Prepare for meters."""
         for each in self._known:
@@ -57,11 +79,12 @@ class Flagging:
         for each in self._known:
             each.move(before, after)
 
-    def of(self, meters: Ints) -> tuple[Rows, Rows]:
-        """Return what is known of these meters: `STANDING` and `CLOCK`."""
-        return self._stuck.known.rows[meters], self._clocks.known.rows[meters]
+    def of(self, meters: Ints) -> tuple[Rows, Rows, Rows]:
+        """Return what is known of these meters: `STANDING`, `CLOCK` and `HEARD`."""
+        return self._stuck.known.rows[meters], self._clocks.known.rows[meters], self._silence.known.rows[meters]
 
-    def put(self, meters: Ints, standing: Rows, clocks: Rows) -> None:
+    def put(self, meters: Ints, standing: Rows, clocks: Rows, heard: Rows) -> None:
         """Take over what is known of these meters."""
         self._stuck.known.rows[meters] = standing
         self._clocks.known.rows[meters] = clocks
+        self._silence.known.rows[meters] = heard

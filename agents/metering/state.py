@@ -18,6 +18,7 @@ from agents.metering.meters import Described, described
 from agents.metering.past import PAST, REVISED
 from agents.metering.ragged import Ints, Rows
 from agents.metering.shelves import POINT
+from agents.metering.silence import NOT_HEARD
 from agents.metering.stuck import NO_STANDING
 from schemas.flow import SiteRecord
 
@@ -30,6 +31,7 @@ _OLD_PARTS = 7
 # Snapshots that were written before meters were flagged have no parts about that.
 _UNFLAGGED_PARTS = 8
 _EDITION = b"\x03"
+_FLAGS = (NO_STANDING, NO_CLOCK, NOT_HEARD)
 _OLD_POINT, _OLD_PAST = (
     np.dtype([(name, kind[name]) for name in kind.names or () if name != "import_kvarh"]) for kind in (POINT, PAST)
 )
@@ -84,6 +86,7 @@ class SiteState:
     marks: Rows
     standing: Rows  # of each meter, `agents.metering.stuck`
     clocks: Rows  # of each meter, `agents.metering.clocks`
+    heard: Rows  # of each meter, `agents.metering.silence`
 
     def to_bytes(self) -> bytes:
         """Pack it."""
@@ -95,7 +98,8 @@ class SiteState:
         ):
             beside[name] = numbers
         places = np.ascontiguousarray(self.fresh_places).view(_PLACE)
-        arrays = (beside, self.rows, places, self.fresh, self.strips, self.marks, self.standing, self.clocks)
+        flags = self.standing, self.clocks, self.heard
+        arrays = (beside, self.rows, places, self.fresh, self.strips, self.marks, *flags)
         parts = (self.head.packed, *(_packed(rows) for rows in arrays), _EDITION)
         return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
@@ -117,7 +121,8 @@ class SiteState:
         )
         if is_old:
             rows, fresh, strips = _renewed(rows, POINT), _renewed(fresh, POINT), _renewed(strips, PAST)
-        flags = parts[_OLD_PARTS:-1] if len(parts) > _UNFLAGGED_PARTS else [b"", b""]
+        flags = parts[_OLD_PARTS:-1] if len(parts) > _UNFLAGGED_PARTS else []
+        flags += [b""] * (len(_FLAGS) - len(flags))  # what an older release knew nothing of
         counts, closed_until, since, strip_counts, mark_counts = (beside[name].copy() for name in _BESIDE.names or ())
         return cls(
             head,
@@ -133,7 +138,7 @@ class SiteState:
             marks,
             *(
                 _unpacked(part, nothing.dtype) if part else nothing.repeat(len(counts))
-                for part, nothing in zip(flags, (NO_STANDING, NO_CLOCK), strict=True)
+                for part, nothing in zip(flags, _FLAGS, strict=True)
             ),
         )
 

@@ -153,7 +153,7 @@ class Metering:
         self._past.welcome(meters)
         self._flagging.welcome(meters)
         for mine, (_, state) in zip(sites, states, strict=True):
-            self._flagging.put(mine, state.standing, state.clocks)
+            self._flagging.put(mine, state.standing, state.clocks, state.heard)
         for shelves, counts, parts in (
             (self._past.points, [one.strip_counts for _, one in states], [one.strips for _, one in states]),
             (self._past.revised, [one.mark_counts for _, one in states], [one.marks for _, one in states]),
@@ -230,14 +230,14 @@ class Metering:
         return NOTHING if unknown is None else Outcome(rejected=unknown)
 
     def _tick(self, arrived_at: int) -> Outcome:
+        corrections = self._listen(arrived_at)
         touched, late, revision = self._fold()
         closing = self._points.closable(touched, arrived_at)
-        if not len(touched) and not len(closing):
+        if not len(touched) and not len(closing) and not corrections:
             return Outcome([Output(ENERGY, Kind.TICK)])
         outputs: list[Output] = []
         rejected = [late]
         moved = touched
-        corrections = []
         if revision is not None:
             if not revision.windows.is_empty():
                 outputs.append(Output(ENERGY, Kind.WINDOWS, revision.windows))
@@ -261,6 +261,17 @@ class Metering:
         outputs.extend(Output(CORRECTIONS, rows=rows) for rows in corrections if not rows.is_empty())
         refused = [rows for rows in rejected if rows is not None]
         return Outcome(outputs, pl.concat(refused) if refused else None)
+
+    def _listen(self, arrived_at: int) -> list[pl.DataFrame]:
+        """Return which meters have gone silent, and which speak again by what came since the last tick."""
+        if not self._says_live:
+            return []
+        said = []
+        if self._fresh:
+            said.append(self._flagging.hear(*self._all_fresh(), self._known))
+        silent, records = self._flagging.listen(arrived_at, self._known)
+        self._changed.update(self._known.sites_of(silent))
+        return [rows for rows in (*said, records) if not rows.is_empty()]
 
     def _fold(self) -> tuple[Ints, pl.DataFrame | None, Revised | None]:
         """Merge what came since the last tick into the points.
