@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from schemas.contract import Tariff
 from schemas.entry import Entry, Id, Name, Positive, Weekday
+from schemas.hvac import Hvac
 from schemas.instruments import MarketBased, SharedCertificate
 from schemas.registry_checks import site_faults
 
@@ -192,12 +193,16 @@ class Equipment(Entry):
 
 
 class Zone(Entry):
-    """A part of a building with its own climate; `meter` measures its heating, ventilation and cooling."""
+    """A part of a building with its own climate; `meter` measures its heating, ventilation and cooling.
+
+    Without `hvac` nobody knows how it is heated and cooled, and no set-points are worked out for it.
+    """
 
     id: Id
     name: Name
     area_m2: Positive
     meter: Id | None = None
+    hvac: Hvac | None = None
 
 
 class Shift(Entry):
@@ -312,6 +317,10 @@ class Site(Entry):
             if meter.id == meter_id:
                 return meter
         raise KeyError(meter_id)
+
+    def zone(self, zone_id: str) -> Zone | None:
+        """Return the zone with this id; None if the site has no such zone."""
+        return next((zone for zone in self.zones if zone.id == zone_id), None)
 
     def children(self, meter_id: str) -> tuple[Meter, ...]:
         """Return the meters directly below this one."""

@@ -7,6 +7,9 @@ wrong: a file with ten mistakes is reported in one go.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import pairwise
+
+from schemas.hvac import COMFORT_MAX_C, COMFORT_MIN_C, DEAD_BAND_K, SETPOINT_MAX_C, SETPOINT_MIN_C
 
 Location = tuple[str | int, ...]
 
@@ -45,6 +48,7 @@ def site_faults(site: object) -> Iterator[Fault]:
     yield from _cycles(site)
     yield from _grid_meters(site)
     yield from _virtual_meters(site)
+    yield from _hvac(site)
 
 
 def registry_faults(registry: object, known_regions: Collection[str], known_plans: Collection[str]) -> Iterator[Fault]:
@@ -63,6 +67,11 @@ def registry_faults(registry: object, known_regions: Collection[str], known_plan
     yield from _repeated("tenants", tenants, "in this registry")
     yield from _repeated("sites", _ids(registry, "sites"), "in this registry")
     yield from _dangling(registry, "sites", "tenant", "tenant", tenants, where="in this registry")
+    yield from _shared_points(
+        (("sites", number, *place), address, name)
+        for number, site in entries_of(registry, "sites")
+        for place, address, name in _points(site)
+    )
     for index, site in entries_of(registry, "sites"):
         yield from _unknown(site, ("region",), known_regions, "a region of the reference data", index)
         yield from _unknown(site, ("tariff", "plan"), known_plans, "a tariff plan of the reference data", index)
@@ -206,6 +215,67 @@ def _below(name: str, parts: Mapping[str, list[str]]) -> set[str]:
             found.add(part)
             left += parts.get(part, ())
     return found
+
+
+# Of a zone: the field, what it is where it is not given, and by how much the next one has to lie above it at least.
+_LADDER = (
+    ("setpoint_min_c", SETPOINT_MIN_C),
+    ("comfort_min_c", COMFORT_MIN_C),
+    ("comfort_max_c", COMFORT_MAX_C),
+    ("setpoint_max_c", SETPOINT_MAX_C),
+)
+
+
+def _hvac(site: object) -> Iterator[Fault]:
+    for index, zone in entries_of(site, "zones"):
+        hvac = zone.get("hvac")
+        if not isinstance(hvac, Mapping):
+            continue
+        place: Location = ("zones", index, "hvac")
+        rungs = [(field, _number(hvac, field, usual)) for field, usual in _LADDER]
+        for (lower, low), (upper, high) in pairwise(rungs):
+            if low is not None and high is not None and low > high:
+                field = lower if lower in hvac else upper
+                yield Fault((*place, field), f"{lower} is {low:g}; expected at most {upper}, which is {high:g}")
+        band, low, high = _number(hvac, "dead_band_k", DEAD_BAND_K), rungs[1][1], rungs[2][1]
+        if band is not None and low is not None and high is not None and low <= high and high - low < band:
+            text = f"the comfort band is {high - low:g} K wide; expected at least dead_band_k, which is {band:g}"
+            yield Fault((*place, "comfort_min_c" if "comfort_min_c" in hvac else "comfort_max_c"), text)
+        bacnet = hvac.get("bacnet")
+        if isinstance(bacnet, Mapping) and not any(bacnet.get(field) for field in _POINTS):
+            text = "says no object; expected cooling_object, heating_object or both"
+            yield Fault((*place, "bacnet"), text)
+
+
+_POINTS = ("cooling_object", "heating_object")
+
+
+def _points(site: object) -> Iterator[tuple[Location, tuple[object, ...], str]]:
+    """Yield every set-point on BACnet: where it is said, what it is, and the zone it belongs to."""
+    for index, zone in entries_of(site, "zones"):
+        hvac = zone.get("hvac")
+        bacnet = hvac.get("bacnet") if isinstance(hvac, Mapping) else None
+        for field in _POINTS if isinstance(bacnet, Mapping) else ():
+            if isinstance(bacnet, Mapping) and isinstance(bacnet.get(field), str):
+                point = (bacnet.get("address"), bacnet.get("device"), bacnet.get(field))
+                yield ("zones", index, "hvac", "bacnet", field), point, str(zone.get("id"))
+
+
+def _shared_points(points: Iterable[tuple[Location, tuple[object, ...], str]]) -> Iterator[Fault]:
+    seen: dict[tuple[object, ...], str] = {}
+    for place, point, zone in points:
+        if point in seen:
+            text = (
+                f"'{point[2]}' of this device is a set-point of zone '{seen[point]}' already; expected one of its own"
+            )
+            yield Fault(place, text)
+        seen.setdefault(point, zone)
+
+
+def _number(holder: Mapping[str, object], field: str, usual: float) -> float | None:
+    """Return a number, or what it is where it is not given; None where what is given is none."""
+    value = holder.get(field, usual)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _unknown(

@@ -81,6 +81,10 @@ BALANCE = Topic("balance.v1", "partition", Encoding.BATCH, max_message_bytes=4 *
 CORRECTIONS = Topic("corrections.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 # The life of each anomaly; kept by size, as its time is event time.
 ANOMALIES = Topic("anomalies.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
+# Set-points for zones, what became of them, and what operators decide instead.
+HVAC_SETPOINTS = Topic("hvac.setpoints.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
+HVAC_ACKS = Topic("hvac.acks.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
+HVAC_OVERRIDES = Topic("hvac.overrides.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 DEAD_LETTERS = Topic(
     "dead-letters.v1", "original key", Encoding.ORIGINAL, retention_ms=30 * DAY_MS, max_message_bytes=2 * MIB
 )
@@ -139,6 +143,9 @@ CATALOGUE: tuple[Topic, ...] = (
     SITE_FEEDBACK,
     BALANCE,
     ANOMALIES,
+    HVAC_SETPOINTS,
+    HVAC_ACKS,
+    HVAC_OVERRIDES,
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}
