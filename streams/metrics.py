@@ -134,6 +134,27 @@ class Metrics:
         )
         self.disk_free_bytes = Gauge("wattloop_disk_free_bytes", "Free space where the data directory is.")
         self.disk_size_bytes = Gauge("wattloop_disk_size_bytes", "Size of the file system of the data directory.")
+        # With labels all of them, so that only gateways show them.
+        self.hvac_acks_total = Counter(
+            "wattloop_hvac_acks_total", "Acknowledgements of a gateway to commands and overrides, by state.", ["state"]
+        )
+        self.hvac_ignored_total = Counter(
+            "wattloop_hvac_ignored_total",
+            "Orders a gateway did nothing about, because they are invalid or were seen before.",
+            ["reason"],
+        )
+        self.hvac_leases = Gauge(
+            "wattloop_hvac_leases",
+            "Commands and overrides that are, or may be, in the plant of a gateway, by stage; `ending` ones have to be "
+            "given back.",
+            ["stage"],
+        )
+        self.hvac_unacknowledged_commands = Gauge(
+            "wattloop_hvac_unacknowledged_commands",
+            "Commands of the last day in mode act, of all sites, that await an answer for more than 2 minutes, by the "
+            "last one: none, or accepted.",
+            ["last"],
+        )
 
 
 METRICS = Metrics()

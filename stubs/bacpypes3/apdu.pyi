@@ -1,0 +1,1 @@
+class ErrorRejectAbortNack(BaseException): ...  # not an Exception
