@@ -11,6 +11,7 @@ weather.v1, production.v1, anomaly.feedback.v1 -> ingest -> telemetry.v1 -> mete
                                                     +-> site.weather.v1, site.production.v1, site.feedback.v1
 activities.v1 -> activities -> activity.v1, dead-letters.v1
 factors.v1, tariffs.v1 and registry.v1 -> ingest, which puts what is in force in front of a site's readings
+hvac.setpoints.v1, hvac.overrides.v1 -> hvac gateway (streams/hvac_gateway, a process beside a plant) -> hvac.acks.v1
 sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> emissions,
        demand.v1 -> demand, ledger.v1 -> ledger, corrections.v1 -> corrections, activity.v1 -> activities,
        dead-letters.v1 -> dead_letters, accounting.v1 -> accounting, site.weather.v1 -> weather,

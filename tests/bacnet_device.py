@@ -1,6 +1,8 @@
 """A BACnet/IP device on loopback, with two set-points that can be commanded: a controller in a plant room."""
 
+import asyncio
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -80,3 +82,39 @@ def points_of(port: int, **given: object) -> BacnetPoints:
         "heating_object": "analog-value,2",
     }
     return BacnetPoints.model_validate(about | given)
+
+
+@contextmanager
+def a_running_controller() -> Iterator["Running"]:
+    """A device that answers other processes, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def made() -> Controller:
+        return Controller(free_udp_port())
+
+    device = asyncio.run_coroutine_threadsafe(made(), loop).result(10)
+    try:
+        yield Running(device, loop)
+    finally:
+        loop.call_soon_threadsafe(device.app.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+
+
+class Running:
+    """A device in another thread."""
+
+    def __init__(self, device: Controller, loop: asyncio.AbstractEventLoop) -> None:
+        self._device = device
+        self._loop = loop
+        self.port = device.port
+
+    def taken(self) -> dict[int, list[float]]:
+        """What stands in the priority arrays, by priority."""
+        return dict(self._device.taken())
+
+    def by_hand(self, cooling_c: float | None, priority: int = 8) -> None:
+        """Somebody at the device sets the cooling set-point, or lets go of it."""
+        asyncio.run_coroutine_threadsafe(self._device.by_hand(cooling_c, priority), self._loop).result(10)

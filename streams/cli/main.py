@@ -16,6 +16,8 @@ from streams.cli import (
     config,
     dlq,
     doctor,
+    hvac_gateway,
+    hvac_override,
     lag,
     migrate,
     reference,
@@ -49,6 +51,8 @@ COMMANDS: tuple[click.Command, ...] = (
     doctor.command,
     account.command,
     config.command,
+    hvac_gateway.command,
+    hvac_override.command,
 )
 
 

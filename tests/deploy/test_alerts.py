@@ -78,7 +78,7 @@ def test_every_metric_command_page_and_log_event_a_page_names_exists(page: Path)
     text = page.read_text(encoding="utf-8")
 
     assert metrics_in(text) <= declared()
-    for first in re.findall(r"`wattloop ([a-z]+)", text):
+    for first in re.findall(r"`wattloop ([a-z-]+)", text):
         assert first in wattloop.commands
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert (page.parent / link).exists(), link
