@@ -51,6 +51,7 @@ class AckReason(StrEnum):
     SHUT_DOWN = "shut_down"  # the gateway was asked to stop
     OVERRIDE = "override"  # hvac.overrides.v1
     AT_THE_PLANT = "at_the_plant"  # a higher priority is in force there
+    LOST_AT_THE_PLANT = "lost_at_the_plant"  # what was written is no longer there
 
 
 # One record per step of a command on hvac.acks.v1; `ts` is when it was taken, in ms UTC.

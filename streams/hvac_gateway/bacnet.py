@@ -104,6 +104,17 @@ class Bacnet:
         for _, point, value in points:
             if point is not None:
                 await self._write(lease.points, point, value, lease.priority)
+        return await self.look(lease)
+
+    async def look(self, lease: Lease) -> Shown:
+        """Read what the plant shows, and which priority is in force where the lease has written.
+
+        Raises
+        ------
+        PlantError
+            If it cannot be read.
+        """
+        points = _objects(lease.points, lease.cooling_c, lease.heating_c)
         return await self._shown(lease.points, [point for _, point, value in points if value is not None])
 
     async def give_back(self, lease: Lease) -> Shown:

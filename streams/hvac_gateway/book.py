@@ -17,7 +17,7 @@ from streams.hvac_gateway.lease import Lease, Served, Shown, Slot, Stage, Zones
 from streams.hvac_gateway.words import given_back, moment, outside, too_close, wanted
 
 FUTURE_MS = 60_000  # how far ahead the issuer's clock may be
-KEPT_MS = 86_400_000  # how long an id is known after it can no longer be begun: partitions may be read again
+KEPT_MS = 3_600_000  # how long an id is known after its lease: what was read last may be read again
 
 Answer = tuple[AckState, AckReason, str]
 
@@ -111,8 +111,13 @@ class Book:
         """Yield what has to be taken back, until the plant has done so."""
         yield from [lease for lease in self._leases.values() if lease.stage is Stage.ENDING]
 
+    def predates(self, order: Setpoint | Override) -> bool:
+        """Whether an order was over before this gateway was started for the first time: somebody else's business."""
+        last = order.not_after if isinstance(order, Setpoint) else max(order.ts, order.until)
+        return last < self.began_at
+
     def take(self, command: Setpoint, zone: Served | None, now: int) -> list[Ack]:
-        """Take a command; nothing is said of one that was taken before, or was over before this gateway began.
+        """Take a command; nothing is said of one that was taken before, or of one that is older than this gateway.
 
         Parameters
         ----------
@@ -123,7 +128,7 @@ class Book:
         now
             The time. [ms UTC]
         """
-        if command.command_id in self._handled or command.not_after < self.began_at:
+        if command.command_id in self._handled or self.predates(command):
             return []
         self._handled[command.command_id] = (
             min(max(command.ends_at, now), now + FUTURE_MS + 1000 * MAX_LEASE_S) + KEPT_MS
@@ -131,9 +136,9 @@ class Book:
         answer = self._refused(command, zone, now)
         if answer is not None:
             return [_said(command, now, answer)]
+        late = self._too_late(command, now) or self._not_the_newest(command) or self._overridden(command, now)
         place = f"{command.site_id}/{command.zone_id}"
-        self._newest[place] = command.issued_at
-        late = self._too_late(command, now) or self._overridden(command, now)
+        self._newest[place] = max(command.issued_at, self._newest.get(place, 0))
         if late is not None:
             return [_said(command, now, late)]
         points = _writable(zone)
@@ -161,7 +166,7 @@ class Book:
         now
             The time. [ms UTC]
         """
-        if override.id in self._handled or max(override.ts, override.until) < self.began_at:
+        if override.id in self._handled or self.predates(override):
             return []
         self._handled[override.id] = max(override.until, now) + KEPT_MS
         answer = self._override_refused(override, zone, now)
@@ -195,10 +200,35 @@ class Book:
         if self._leases.get(lease.slot) != lease:
             return []
         self._leases[lease.slot] = lease.at(Stage.HELD)
-        if shown.priority is not None and shown.priority < lease.priority:
-            text = f"priority {shown.priority} is in force at the plant, before {wanted(lease)}"
-            return [lease.ack(now, AckState.OVERRIDDEN, AckReason.AT_THE_PLANT, text, shown)]
-        return [lease.ack(now, AckState.APPLIED, AckReason.WRITTEN, wanted(lease), shown)]
+        overridden = self._overridden_there(lease.at(Stage.HELD), shown, now)
+        return overridden or [lease.ack(now, AckState.APPLIED, AckReason.WRITTEN, wanted(lease), shown)]
+
+    def seen(self, lease: Lease, shown: Shown, now: int) -> list[Ack]:
+        """Say what the plant shows in the middle of a lease: an operator may have decided otherwise there.
+
+        Parameters
+        ----------
+        lease
+            One that is held.
+        shown
+            What the plant shows now.
+        now
+            The time. [ms UTC]
+        """
+        if self._leases.get(lease.slot) != lease or lease.stage is not Stage.HELD:
+            return []
+        if shown.priority is None or shown.priority > lease.priority:
+            self._leases[lease.slot] = lease.given_up(None)
+            text = f"priority {lease.priority} is empty, somebody emptied it or the device was restarted"
+            return [lease.ack(now, AckState.FAILED, AckReason.LOST_AT_THE_PLANT, text, shown)]
+        return self._overridden_there(lease, shown, now)
+
+    def _overridden_there(self, lease: Lease, shown: Shown, now: int) -> list[Ack]:
+        if lease.overridden or shown.priority is None or shown.priority >= lease.priority:
+            return []
+        self._leases[lease.slot] = lease.is_overridden()
+        text = f"priority {shown.priority} is in force at the plant, before {wanted(lease)}"
+        return [lease.ack(now, AckState.OVERRIDDEN, AckReason.AT_THE_PLANT, text, shown)]
 
     def not_held(self, lease: Lease, why: str, now: int) -> list[Ack]:
         """Say that the plant has not taken a lease, or perhaps a part of it: it has to be taken back."""
@@ -282,11 +312,14 @@ class Book:
             return AckState.REJECTED, AckReason.FROM_THE_FUTURE, text
         if command.mode is Mode.ACT and zone.hvac is not None and zone.hvac.mode is Mode.ACT and not zone.hvac.bacnet:
             return AckState.REJECTED, AckReason.NO_ADDRESS, "the zone is in mode act, but the registry has no address"
-        newest = self._newest.get(f"{command.site_id}/{command.zone_id}", -1)
-        if command.issued_at <= newest:
-            text = f"the zone has had a command that was issued at {moment(newest)}"
-            return AckState.REJECTED, AckReason.NOT_THE_NEWEST, text
         return None
+
+    def _not_the_newest(self, command: Setpoint) -> Answer | None:
+        newest = self._newest.get(f"{command.site_id}/{command.zone_id}", -1)
+        if command.issued_at > newest:
+            return None
+        text = f"the zone has had a command that was issued at {moment(newest)}"
+        return AckState.REJECTED, AckReason.NOT_THE_NEWEST, text
 
     @staticmethod
     def _too_late(command: Setpoint, now: int) -> Answer | None:

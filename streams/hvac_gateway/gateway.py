@@ -58,6 +58,7 @@ class Gateway:
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._retry_at: dict[Lease, int] = {}
         self._unsent: list[Ack] = []
+        self._on_disk = 0  # of them
         self.zones: Zones | None = None  # the registry; None until it is known
         self.turned_at = clock()
         kept = None if journal is None else journal.load()
@@ -66,12 +67,13 @@ class Gateway:
         else:
             self._book = Book.of_kept(kept.book)
             self._unsent = list(kept.unsent)
+            self._on_disk = len(self._unsent)
             self._say(self._book.go_on(clock()))
 
     @property
     def unsent(self) -> tuple[Ack, ...]:
-        """Acknowledgements that are not sent yet, oldest first."""
-        return tuple(self._unsent)
+        """Acknowledgements to be sent, oldest first: those on disk, so that none is taken back by a kill."""
+        return tuple(self._unsent[: self._on_disk])
 
     @property
     def leases(self) -> tuple[Lease, ...]:
@@ -114,6 +116,26 @@ class Gateway:
             await self._settle()
             self.turned_at = self._clock()
 
+    async def look(self) -> None:
+        """See whether the plant still has what it was given. Call it about once a minute, beside `turn`.
+
+        Raises
+        ------
+        JournalError
+            If the book cannot be kept.
+        """
+        for lease in self.leases:
+            if lease.stage is not Stage.HELD:
+                continue
+            try:
+                shown = await self._plant.look(lease)
+            except PlantError as error:
+                log.warning("hvac_look_failed", extra={**_about(lease), "why": str(error)})
+                continue
+            async with self._busy:  # what was looked at may be over by now: the book knows
+                self._say(self._book.seen(lease, shown, self._clock()))
+                self._keep()
+
     async def stop(self) -> bool:
         """Give everything back, even if that cannot be kept; return whether the plant has taken it."""
         async with self._busy:
@@ -139,6 +161,9 @@ class Gateway:
             log.warning("hvac_order_refused", extra={"site_id": order.site_id, "why": order.why})
             METRICS.hvac_ignored_total.labels("invalid").inc()
             self._say([] if order.ack is None else [order.ack])
+            return
+        if self._book.predates(order):
+            METRICS.hvac_ignored_total.labels("before_us").inc()
             return
         zone = zones(order.site_id, order.zone_id)
         if isinstance(order, Override):
@@ -202,6 +227,7 @@ class Gateway:
     def _keep(self) -> None:
         if self._journal is not None:
             self._journal.save(self._book.kept(), self._unsent)
+            self._on_disk = len(self._unsent)
 
 
 def _about(lease: Lease) -> dict[str, object]:

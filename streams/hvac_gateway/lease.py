@@ -73,6 +73,8 @@ class Lease(BaseModel):
         Whether an operator ordered it.
     ending
         What is said once the plant has given it back; None: everything is said already.
+    overridden
+        Whether it was said that a higher priority is in force at the plant.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,6 +93,7 @@ class Lease(BaseModel):
     by_override: bool
     stage: Stage = Stage.WRITING
     ending: AckReason | None = None
+    overridden: bool = False
 
     @classmethod
     def of_command(cls, command: Setpoint, points: BacnetPoints) -> Self:
@@ -125,6 +128,10 @@ class Lease(BaseModel):
     def at(self, stage: Stage) -> Self:
         """Return it at another stage."""
         return self.model_copy(update={"stage": stage})
+
+    def is_overridden(self) -> Self:
+        """Return it as one of which that was said."""
+        return self.model_copy(update={"overridden": True})
 
     def given_up(self, ending: AckReason | None) -> Self:
         """Return it as one that must be given back."""

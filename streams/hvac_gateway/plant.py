@@ -16,6 +16,10 @@ class Plant(Protocol):
         """Write what a lease says and read back what is shown; raise `PlantError` if a part was not taken."""
         ...
 
+    async def look(self, lease: Lease) -> Shown:
+        """Read what is shown where a lease was written; raise `PlantError` if that cannot be read."""
+        ...
+
     async def give_back(self, lease: Lease) -> Shown:
         """Take back what was written for a lease; raise `PlantError` if a part was not given back."""
         ...
@@ -26,6 +30,10 @@ class Rehearsal:
 
     async def hold(self, lease: Lease) -> Shown:
         """Show what would be written."""
+        return Shown(lease.cooling_c, lease.heating_c, lease.priority)
+
+    async def look(self, lease: Lease) -> Shown:
+        """Show what would be there."""
         return Shown(lease.cooling_c, lease.heating_c, lease.priority)
 
     async def give_back(self, lease: Lease) -> Shown:

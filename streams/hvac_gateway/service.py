@@ -1,6 +1,6 @@
 """A gateway on Kafka: orders in, acknowledgements out, and a look at what nobody has acknowledged.
 
-Four tasks share one gateway. Leases end in a task of their own that knows no Kafka; if one of the tasks fails, the
+A few tasks share one gateway. Leases end in a task of their own that knows no Kafka; if one of the tasks fails, the
 gateway gives everything back and ends.
 """
 
@@ -37,9 +37,11 @@ log = logging.getLogger(__name__)
 CLIENT_ID = "wattloop-hvac-gateway"
 SOURCE = "wattloop/hvac-gateway"
 _TURN_S = 1.0
+_LOOK_S = 60.0
 _SEND_S = 0.2
 _RETRY_S = 2.0
 _POLL_MS = 500
+_LEAVE_S = 5.0
 _LAST_ACKS_S = 5.0
 _STUCK_MS = 120_000  # a turn may wait for devices that are away
 # A gateway is no worker: it must not look like one to alerts that ask whether a worker is there.
@@ -95,24 +97,30 @@ class Service:
             asked.cancel()
             for task in tasks:
                 task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            # The plant first: clients of a broker that is away take their time to leave it.
             given_back = await self._gateway.stop()
+            ended, _ = await asyncio.wait(tasks, timeout=_LEAVE_S)
             await self._last_acks()
             admin.stop()
-        broken = [one for one in ended if isinstance(one, Exception)]
+        broken = [error for task in ended if not task.cancelled() and (error := task.exception()) is not None]
         for error in broken:
             log.error("hvac_gateway_failed", exc_info=error)
         log.info("hvac_gateway_stopped", extra={"given_back": given_back})
         return 0 if given_back and not broken else 1
 
     def _tasks(self) -> Sequence[Coroutine[object, object, None]]:
-        always = [self._turns(), self._orders(), self._watch()]
+        always = [self._turns(), self._looks(), self._orders(), self._watch()]
         return [*always, self._send()] if self._answers else always
 
     async def _turns(self) -> None:
         while True:
             await self._gateway.turn()
             await asyncio.sleep(_TURN_S)
+
+    async def _looks(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            await self._gateway.look()
 
     async def _orders(self) -> None:
         view = RegistryView(self._brokers, topic=self._settings.topic_name(REGISTRY_TOPIC))

@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from bacnet_device import LOOPBACK, Running, a_running_controller, free_udp_port
-from pipeline import PARTITIONS, Pipeline, Raw, wait_for
+from pipeline import PARTITIONS, Pipeline, Raw, a_broker, wait_for
 
 from schemas.setpoint import command_id
 from schemas.topics import HVAC_ACKS, HVAC_OVERRIDES, HVAC_SETPOINTS
@@ -54,6 +55,10 @@ def device() -> Iterator[Running]:
 
 @pytest.fixture
 def plant(pipeline: Pipeline, device: Running) -> Pipeline:
+    return with_registry(pipeline, device)
+
+
+def with_registry(pipeline: Pipeline, device: Running) -> Pipeline:
     """Topics and registry of a site whose hall is controlled by the device."""
     file = pipeline.directory / "registry.yaml"
     file.write_text(REGISTRY.replace("PORT", str(device.port)), encoding="utf-8")
@@ -183,11 +188,27 @@ def test_an_override_that_does_not_fit_is_not_sent(plant: Pipeline):
     assert plant.messages_on(HVAC_OVERRIDES.name) == 0
 
 
+def test_a_lease_ends_although_the_broker_is_gone(tmp_path: Path, device: Running):
+    with a_broker() as address:
+        plant = with_registry(Pipeline(address, "", tmp_path), device)
+        launch_on_bacnet(plant)
+        command = a_command(now(), lease_s=20, not_after=now() + 19_000)
+        send(plant, command)
+        wait_for(lambda: plant.metric("wattloop_hvac_acks_total", state="applied") == 1)
+    try:
+        wait_for(lambda: plant.metric("wattloop_hvac_acks_total", state="expired") == 1)
+        assert device.taken() == {}
+        plant.stop()
+    finally:
+        plant.kill()
+
+
 def test_what_a_gateway_left_behind_that_was_killed_for_good_is_given_back_by_hand(plant: Pipeline, device: Running):
     command = a_command(now())
     launch_on_bacnet(plant)
     send(plant, command)
-    wait_for(lambda: device.taken() == {10: [25.5, 19.0]})
+    wait_for(lambda: states(plant, command) == ["accepted", "applied"])
+    assert device.taken() == {10: [25.5, 19.0]}
     plant.kill()
 
     said = plant.command("hvac-gateway", "--give-back", "--bacnet-address", f"{LOOPBACK}/32:{free_udp_port()}")

@@ -182,6 +182,34 @@ def test_a_higher_priority_at_the_plant_is_an_override():
     assert stages(book) == [(lease.command_id, "held")]
 
 
+def test_an_operator_who_takes_over_at_the_plant_in_the_middle_of_a_lease_is_seen_once():
+    book = holding()
+    (lease,) = book.leases
+    assert book.seen(lease, TAKEN, MORNING + MINUTE) == []
+    assert said(book.seen(lease, Shown(22.0, 19.0, 8), MORNING + MINUTE)) == [("overridden", "at_the_plant")]
+
+    (lease,) = book.leases
+    assert book.seen(lease, Shown(22.0, 19.0, 8), MORNING + 2 * MINUTE) == []
+    assert stages(book) == [(lease.command_id, "held")]
+
+
+def test_a_device_that_lost_what_it_was_given_is_not_written_to_again():
+    book = holding()
+    (lease,) = book.leases
+
+    assert said(book.seen(lease, Shown(24.0, 21.0, None), MORNING + MINUTE)) == [("failed", "lost_at_the_plant")]
+    assert not list(book.to_write())
+    assert [one.ending for one in book.to_give_back()] == [None]
+
+
+def test_what_was_seen_of_a_lease_that_is_over_by_now_counts_no_more():
+    book = holding()
+    (lease,) = book.leases
+    book.close_all()
+
+    assert book.seen(lease, Shown(22.0, 19.0, 8), MORNING + MINUTE) == []
+
+
 def test_an_override_without_set_points_gives_the_zone_back_and_keeps_commands_out_until_it_ends():
     book = holding()
     assert said(book.take_override(an_override(60), ZONE, MORNING + MINUTE)) == [("accepted", "in_force")]
@@ -291,10 +319,11 @@ def test_an_override_from_before_the_gateway_began_that_still_holds_counts():
     assert said(book.take(a_command(600), ZONE, MORNING + 10 * MINUTE)) == [("overridden", "override")]
 
 
-def test_ids_are_forgotten_a_day_after_they_matter():
+def test_ids_are_forgotten_an_hour_after_their_lease_and_a_command_that_still_comes_again_is_too_late():
     book = holding()
-    book.close_due(MORNING + 30 * MINUTE + 86_400_000 - 1, None)
+    book.close_due(MORNING + 90 * MINUTE - 1, None)
     assert book.kept().handled
-    book.close_due(MORNING + 30 * MINUTE + 86_400_000, None)
-
+    book.close_due(MORNING + 90 * MINUTE, None)
     assert not book.kept().handled
+
+    assert said(book.take(a_command(), ZONE, MORNING + 90 * MINUTE)) == [("expired", "too_late")]

@@ -135,6 +135,16 @@ class Gateways(RuleBasedStateMachine):
         self.plant.answers = answers
         self.settle()
 
+    @rule(priority=st.sampled_from([None, 8]))
+    def the_device_is_restarted_or_somebody_takes_over_there(self, priority: int | None) -> None:
+        if not self.plant.answers:
+            return
+        if priority is None:
+            self.plant.slots.clear()
+        for lease in self.book.leases:
+            self.book.seen(lease, Shown(24.0, 21.0, priority), self.now)
+        self.settle()
+
     @rule(mode=st.sampled_from(["act", "act", "advise", "off"]))
     def the_registry_changes(self, mode: str) -> None:
         self.mode = mode

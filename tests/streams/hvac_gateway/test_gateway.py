@@ -132,6 +132,9 @@ class Deadly:
             await self._plant.hold(lease)
         raise Killed
 
+    async def look(self, lease):
+        return await self._plant.look(lease)
+
     async def give_back(self, lease):
         return await self._plant.give_back(lease)
 
@@ -173,6 +176,22 @@ def test_a_device_that_is_away_is_asked_again_until_it_has_given_back(tmp_path):
             assert gateway.leases == ()
             assert states(gateway.unsent)[-1] == "expired"
             assert again.shows == FALLBACK
+
+    in_a_world(tmp_path, story)
+
+
+def test_an_operator_at_the_device_in_the_middle_of_a_lease_is_seen_and_keeps_the_zone(tmp_path):
+    async def story(world: World) -> None:
+        gateway = world.start()
+        await gateway.take([a_command()])
+        await world.device.by_hand(22.0, priority=8)
+        await gateway.look()
+        await gateway.look()
+        assert states(gateway.unsent) == ["accepted", "applied", "overridden"]
+
+        world.now += 30 * MINUTE
+        await gateway.turn()
+        assert world.device.shows == (22.0, 21.0)
 
     in_a_world(tmp_path, story)
 
@@ -262,6 +281,20 @@ def test_acknowledgements_that_were_not_sent_survive_a_kill(tmp_path):
         assert states(world.start().unsent) == ["applied"]
 
     in_a_world(tmp_path, story)
+
+
+def test_no_acknowledgement_is_sent_before_it_is_on_disk(tmp_path):
+    async def story(world: World) -> None:
+        gateway = world.start()
+        await gateway.take([a_command()])
+        (tmp_path / "gateway" / "state.json.part").mkdir()
+        world.now += 30 * MINUTE
+        with pytest.raises(JournalError):
+            await gateway.turn()
+
+        assert states(gateway.unsent) == ["accepted", "applied"]
+
+    in_a_world(tmp_path / "gateway", story)
 
 
 def test_a_zone_that_leaves_mode_act_is_given_back_within_a_turn(tmp_path):
