@@ -74,6 +74,7 @@ class Book:
     def __init__(self, began_at: int) -> None:
         self.began_at = began_at
         self._leases: dict[Slot, Lease] = {}
+        self._slots: dict[tuple[str, str], dict[Slot, None]] = {}  # of each zone, in the order they were taken
         self._overrides: dict[tuple[str, str], Override] = {}  # the newest one of a zone
         self._handled: dict[str, int] = {}
         self._newest: dict[str, int] = {}
@@ -82,7 +83,8 @@ class Book:
     def of_kept(cls, kept: Kept) -> Self:
         """Return a book that goes on where another one was kept."""
         book = cls(kept.began_at)
-        book._leases = {lease.slot: lease for lease in kept.leases}
+        for lease in kept.leases:
+            book._put(lease)
         book._overrides = {(one.site_id, one.zone_id): one for one in kept.overrides}
         book._handled = dict(kept.handled)
         book._newest = dict(kept.newest)
@@ -242,6 +244,7 @@ class Book:
         if self._leases.get(lease.slot) != lease:
             return []
         del self._leases[lease.slot]
+        del self._slots[lease.zone][lease.slot]
         if lease.ending is None:
             return []
         state = AckState.OVERRIDDEN if lease.ending is AckReason.OVERRIDE else AckState.EXPIRED
@@ -291,16 +294,19 @@ class Book:
     def _displace(self, zone: tuple[str, str], by: Lease | None, why: AckReason, now: int) -> list[Ack]:
         """End what is in force in a zone, and put another lease in its place: without a gap where they share a slot."""
         acks: list[Ack] = []
-        for slot, lease in list(self._leases.items()):
-            if lease.zone != zone:
-                continue
+        for slot in self._slots.get(zone, ()):
+            lease = self._leases[slot]
             if by is not None and slot == by.slot:
                 acks += _replaced(lease, why, by, now)
             elif lease.stage is not Stage.ENDING:
                 self._leases[slot] = lease.given_up(why)
         if by is not None:
-            self._leases[by.slot] = by
+            self._put(by)
         return acks
+
+    def _put(self, lease: Lease) -> None:
+        self._leases[lease.slot] = lease
+        self._slots.setdefault(lease.zone, {})[lease.slot] = None
 
     def _refused(self, command: Setpoint, zone: Served | None, now: int) -> Answer | None:
         if zone is None:
