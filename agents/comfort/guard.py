@@ -1,0 +1,177 @@
+"""The guard: whatever is wished, what leaves here is within limits, ramp, dead band and minimum times.
+
+It knows nothing of saving. Where a wish cannot be had it gives the nearest that can, or what was there before, and says
+so. What comes out was always admissible: if everything else fails, the set-points stay as they are.
+"""
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+
+from agents.comfort.settings import Counts, Flags, Floats, Site
+
+DEAD_BAND_K = 1.0
+RAMP_K_PER_H = 12.0
+_TINY_K = 1e-9
+
+
+class Bound(IntFlag):
+    """What kept a wish from being granted as it was."""
+
+    LIMIT = 1
+    DEAD_BAND = 2
+    RAMP = 4
+    MINIMUM_TIME = 8
+    NO_WISH = 16
+    RECOVERY = 32
+
+
+BOUND_WORDS = {
+    Bound.LIMIT: "held at the hard limit",
+    Bound.DEAD_BAND: f"kept {DEAD_BAND_K:g} K between heating and cooling",
+    Bound.RAMP: f"moved by the ramp of {RAMP_K_PER_H:g} K/h",
+    Bound.MINIMUM_TIME: "held: the equipment's minimum on or off time has not passed",
+    Bound.NO_WISH: "no usable wish: held",
+    Bound.RECOVERY: "people are there and the zone is outside its band: straight to the band, without ramp",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What may be commanded; arrays have shape (zones,).
+
+    Parameters
+    ----------
+    cooling_c, heating_c
+        Set-points. [°C]
+    bounds
+        `Bound` flags: why they are not what was wished.
+    """
+
+    cooling_c: Floats
+    heating_c: Floats
+    bounds: Counts
+
+
+class Guard:
+    """Admits set-points, and remembers what it admitted.
+
+    Parameters
+    ----------
+    site
+        Limits and equipment.
+
+    Raises
+    ------
+    ValueError
+        If limits leave no room for the dead band.
+
+    Examples
+    --------
+    >>> from agents.comfort.settings import site_of
+    >>> guard = Guard(site_of({"zones": ["a"], "limits": {"cooling_c": (22, 30), "heating_c": (15, 23)}}))
+    >>> air, no = np.array([21.0]), np.array([False])
+    >>> guard.start(np.array([24.0]), np.array([21.0]))
+    >>> one = guard.admit(900.0, np.array([40.0]), np.array([15.0]), air, no)
+    >>> one.cooling_c, one.heating_c  # 12 K/h, a quarter of an hour after the last
+    (array([27.]), array([18.]))
+    """
+
+    KEPT = ("cooling_c", "heating_c", "calls", "lasted_s")
+
+    def __init__(self, site: Site) -> None:
+        tight = site.cooling_limit_c[1] - site.heating_limit_c[0] < DEAD_BAND_K
+        if tight.any():
+            zone = site.zones[int(tight.argmax())]
+            raise ValueError(f"limits of {zone}: highest cooling must be {DEAD_BAND_K:g} K above lowest heating")
+        self.site = site
+        count = len(site.zones)
+        self.cooling_c = np.full(count, np.nan)
+        self.heating_c = np.full(count, np.nan)
+        # Heating and cooling: whether there is a call, and for how long there has been, or has not. [s]
+        self.calls: Flags = np.zeros((2, count), dtype=bool)
+        self.lasted_s = np.full((2, count), np.inf)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there are set-points from which to go on."""
+        return bool(np.isfinite(self.cooling_c).all())
+
+    def start(self, cooling_c: Floats, heating_c: Floats) -> None:
+        """Begin with the set-points that are in force; shape (zones,). [°C]"""
+        self.cooling_c, self.heating_c, _ = self._feasible(cooling_c, heating_c)
+
+    def admit(
+        self, elapsed_s: float, cooling_c: Floats, heating_c: Floats, air_c: Floats, recovering: Flags
+    ) -> Admitted:
+        """Return what of a wish may be commanded now.
+
+        Parameters
+        ----------
+        elapsed_s
+            Since the last time. [s]
+        cooling_c, heating_c
+            What is wished, NaN for no wish; shape (zones,). [°C]
+        air_c
+            Of the zones, NaN where not known; shape (zones,). [°C]
+        recovering
+            Zones outside their band while people are there: for them the ramp does not count; shape (zones,).
+        """
+        bounds = np.zeros(len(self.cooling_c), dtype=np.int64)
+        absent = ~(np.isfinite(cooling_c) & np.isfinite(heating_c))
+        bounds |= _marked(absent, Bound.NO_WISH)
+        cooling_c = np.where(np.isfinite(cooling_c), cooling_c, self.cooling_c)
+        heating_c = np.where(np.isfinite(heating_c), heating_c, self.heating_c)
+        cooling_c, heating_c, why = self._feasible(cooling_c, heating_c)
+        bounds |= why
+        # Both set-points of a pair that keeps the dead band go to one that keeps it: so does every step between.
+        most_k = RAMP_K_PER_H * min(max(elapsed_s, 0.0), self.site.step_s) / 3_600.0
+        ramped_cooling = self.cooling_c + np.clip(cooling_c - self.cooling_c, -most_k, most_k)
+        ramped_heating = self.heating_c + np.clip(heating_c - self.heating_c, -most_k, most_k)
+        ramped = (np.abs(ramped_cooling - cooling_c) > _TINY_K) | (np.abs(ramped_heating - heating_c) > _TINY_K)
+        bounds |= _marked(ramped & recovering, Bound.RECOVERY) | _marked(ramped & ~recovering, Bound.RAMP)
+        cooling_c = np.where(recovering, cooling_c, ramped_cooling)
+        heating_c = np.where(recovering, heating_c, ramped_heating)
+        held = self._too_soon(elapsed_s, cooling_c, heating_c, air_c)
+        bounds |= _marked(held, Bound.MINIMUM_TIME)
+        self.cooling_c = np.where(held, self.cooling_c, cooling_c)
+        self.heating_c = np.where(held, self.heating_c, heating_c)
+        self._note_calls(air_c)
+        return Admitted(self.cooling_c.copy(), self.heating_c.copy(), bounds)
+
+    def _feasible(self, cooling_c: Floats, heating_c: Floats) -> tuple[Floats, Floats, Counts]:
+        """Return the nearest pair within limits and dead band."""
+        site = self.site
+        cooling = np.clip(cooling_c, site.cooling_limit_c[0], site.cooling_limit_c[1])
+        heating = np.clip(heating_c, site.heating_limit_c[0], site.heating_limit_c[1])
+        why = _marked((cooling != cooling_c) | (heating != heating_c), Bound.LIMIT)
+        close = cooling - heating < DEAD_BAND_K
+        # Heating gives way, and cooling only where heating has reached its lowest.
+        heating = np.where(close, np.maximum(cooling - DEAD_BAND_K, site.heating_limit_c[0]), heating)
+        cooling = np.where(close, np.maximum(cooling, heating + DEAD_BAND_K), cooling)
+        return cooling, heating, why | _marked(close, Bound.DEAD_BAND)
+
+    def _too_soon(self, elapsed_s: float, cooling_c: Floats, heating_c: Floats, air_c: Floats) -> Flags:
+        """Return where new set-points would end or begin a call before its time."""
+        self.lasted_s = self.lasted_s + max(elapsed_s, 0.0)
+        least_s = np.where(self.calls, self.site.protection[0], self.site.protection[1])
+        turns = _calls(cooling_c, heating_c, air_c, self.calls) != _calls(
+            self.cooling_c, self.heating_c, air_c, self.calls
+        )
+        return np.asarray((turns & (self.lasted_s < least_s)).any(axis=0))
+
+    def _note_calls(self, air_c: Floats) -> None:
+        now = _calls(self.cooling_c, self.heating_c, air_c, self.calls)
+        self.lasted_s = np.where(now != self.calls, 0.0, self.lasted_s)
+        self.calls = now
+
+
+def _calls(cooling_c: Floats, heating_c: Floats, air_c: Floats, before: Flags) -> Flags:
+    """Return where set-points call for heating and for cooling; shape (2, zones)."""
+    calls = np.stack([air_c < heating_c, air_c > cooling_c])
+    return np.asarray(np.where(np.isfinite(air_c), calls, before))
+
+
+def _marked(flags: Flags, bound: Bound) -> Counts:
+    return np.asarray(flags * int(bound), dtype=np.int64)
