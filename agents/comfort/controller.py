@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.comfort.attention import Attention
 from agents.comfort.clock import Clock
-from agents.comfort.guard import Guard
+from agents.comfort.guard import Exempt, Guard
 from agents.comfort.occupancy import Occupancy
 from agents.comfort.own import Own
 from agents.comfort.planning import Outlook, Plan, wish
@@ -21,6 +21,7 @@ from agents.comfort.recovery import Recovery
 from agents.comfort.settings import Flags, Floats, Site, site_of
 from agents.comfort.slack import Slack
 from agents.comfort.snapshot import from_bytes, to_bytes
+from agents.comfort.weather import Weather
 from agents.comfort.words import Said
 
 _FORESIGHT_H = 12
@@ -70,6 +71,7 @@ class Controller:
         self._occupancy = Occupancy(count)
         self._heating, self._cooling = Recovery(count, 1), Recovery(count, -1)
         self._slack = Slack(count)
+        self._weather = Weather()
         self._absent_s = np.zeros(count)
         self._said = Said.nothing(count)
         self._site = site
@@ -126,6 +128,8 @@ class Controller:
         if not guard.has_started:
             guard.start(own_cooling_c, own_heating_c)
         overridden = self._attention.update(reading, self._own, elapsed_s)
+        beyond = self._own.is_beyond_limits
+        guard.leave(self._own.setpoint_c, beyond)
         trusted = np.isfinite(air_c) & ~self._sensors.is_silent & ~self._sensors.is_stuck
         low_c, high_c = self._own.band()
         occupied, tail = self._own.people(reading.occupied, low_c, high_c)
@@ -137,7 +141,12 @@ class Controller:
         self._learn_response(reading, air_c, elapsed_s, frozen)
         self._slack.learn(air_c, low_c, high_c, elapsed_s, (occupied > 0) & known & ~frozen)
         step_h = site.step_s / 3_600.0
-        empty_low_c, empty_high_c = self._own.empty(tail)
+        self._weather.update(reading.outdoor_c, elapsed_s)
+        ahead = self._occupancy.ahead(now, max(2, round(_FORESIGHT_H / step_h)), site.step_s)
+        # In the hardest weather, what mass has not taken up before people come it takes up when the ventilation starts:
+        # peaks are made then.
+        hard = np.array([[self._weather.is_hot], [self._weather.is_cold]])
+        empty_low_c, empty_high_c = self._own.empty(tail, hard & ahead.any(axis=0))
         best = wish(
             Outlook(
                 air_c,
@@ -147,27 +156,29 @@ class Controller:
                 empty_high_c,
                 here,
                 expected,
-                self._occupancy.ahead(now, max(2, round(_FORESIGHT_H / step_h)), site.step_s),
+                ahead,
                 self._absent_s > _NOBODY_AFTER_S,
                 self._heating.hours_per_k(reading.outdoor_c),
                 self._cooling.hours_per_k(reading.outdoor_c),
-                *self._slack.hours,
+                self._slack.hours[0],
+                self._slack.hours[1],
             ),
             step_h,
         )
         plan = np.select(
-            [overridden, self._sensors.is_stuck, ~trusted, ~known],
-            [Plan.OVERRIDDEN, Plan.OWN_STUCK, Plan.OWN_STALE, Plan.OWN_LEARNING],
+            [overridden, beyond.any(axis=0), self._sensors.is_stuck, ~trusted, ~known],
+            [Plan.OVERRIDDEN, Plan.OWN_BEYOND_LIMITS, Plan.OWN_STUCK, Plan.OWN_STALE, Plan.OWN_LEARNING],
             best.plan,
         )
-        falls_back = ~trusted | ~known
+        falls_back = ~trusted | ~known | beyond.any(axis=0)
         cooling_c = np.where(falls_back, own_cooling_c, best.cooling_c)
         heating_c = np.where(falls_back, own_heating_c, best.heating_c)
         cooling_c = np.where(overridden, self._attention.set_c[0], cooling_c)
         heating_c = np.where(overridden, self._attention.set_c[1], heating_c)
         outside = (air_c < heating_c) | (air_c > cooling_c)
         recovering = outside & trusted & ~overridden & (reading.occupied > 0)
-        admitted = guard.admit(elapsed_s, cooling_c, heating_c, air_c, recovering)
+        stepping = falls_back & self._own.was_at(guard.cooling_c, guard.heating_c)
+        admitted = guard.admit(elapsed_s, cooling_c, heating_c, air_c, Exempt(recovering, stepping & ~overridden))
         self._attention.note(admitted.cooling_c, admitted.heating_c, overridden)
         self._said = Said(plan, best.steps, admitted.bounds, air_c, admitted.cooling_c, admitted.heating_c)
         return self._answer()
@@ -175,7 +186,7 @@ class Controller:
     def snapshot(self) -> bytes:
         """Return what was learnt and what is in force, for `restore`."""
         arrays = {f"{part}.{name}": getattr(kept, name) for part, kept in self._parts().items() for name in kept.KEPT}
-        arrays["absent_s"] = self._absent_s
+        arrays |= {"absent_s": self._absent_s, "extremes_c": self._weather.extremes_c}
         return to_bytes(arrays, {"zones": self.site.zones, "clock": self._clock.to_texts()})
 
     def restore(self, packed: bytes) -> None:
@@ -194,6 +205,7 @@ class Controller:
             for name in kept.KEPT:
                 getattr(kept, name)[..., to] = arrays[f"{part}.{name}"][..., of]
         self._absent_s[to] = arrays["absent_s"][of]
+        self._weather.extremes_c[:] = arrays["extremes_c"]
         self._clock.of_texts(about["clock"])
         for recovery in (self._heating, self._cooling):
             recovery.fit_all()

@@ -25,6 +25,8 @@ class Bound(IntFlag):
     MINIMUM_TIME = 8
     NO_WISH = 16
     RECOVERY = 32
+    OWN_STEP = 64
+    OWN_LIMIT = 128
 
 
 BOUND_WORDS = {
@@ -34,7 +36,25 @@ BOUND_WORDS = {
     Bound.MINIMUM_TIME: "held: the equipment's minimum on or off time has not passed",
     Bound.NO_WISH: "no usable wish: held",
     Bound.RECOVERY: "people are there and the zone is outside its band: straight to the band, without ramp",
+    Bound.OWN_STEP: "a step of the building's own schedule, without ramp",
+    Bound.OWN_LIMIT: "beyond the limit, where the building's own schedule always was",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Exempt:
+    """Zones to which the ramp does not apply; arrays have shape (zones,).
+
+    Parameters
+    ----------
+    recovering
+        Outside their band while people are there.
+    stepping
+        At the building's own set-points before and after, which may step as they always did.
+    """
+
+    recovering: Flags
+    stepping: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +91,9 @@ class Guard:
     --------
     >>> from agents.comfort.settings import site_of
     >>> guard = Guard(site_of({"zones": ["a"], "limits": {"cooling_c": (22, 30), "heating_c": (15, 23)}}))
-    >>> air, no = np.array([21.0]), np.array([False])
+    >>> air, nothing = np.array([21.0]), Exempt(np.array([False]), np.array([False]))
     >>> guard.start(np.array([24.0]), np.array([21.0]))
-    >>> one = guard.admit(900.0, np.array([40.0]), np.array([15.0]), air, no)
+    >>> one = guard.admit(900.0, np.array([40.0]), np.array([15.0]), air, nothing)
     >>> one.cooling_c, one.heating_c  # 12 K/h, a quarter of an hour after the last
     (array([27.]), array([18.]))
     """
@@ -87,6 +107,7 @@ class Guard:
             raise ValueError(f"limits of {zone}: highest cooling must be {DEAD_BAND_K:g} K above lowest heating")
         self.site = site
         count = len(site.zones)
+        self._most_cooling_c, self._least_heating_c = site.cooling_limit_c[1], site.heating_limit_c[0]
         self.cooling_c = np.full(count, np.nan)
         self.heating_c = np.full(count, np.nan)
         # Heating and cooling: whether there is a call, and for how long there has been, or has not. [s]
@@ -102,9 +123,20 @@ class Guard:
         """Begin with the set-points that are in force; shape (zones,). [°C]"""
         self.cooling_c, self.heating_c, _ = self._feasible(cooling_c, heating_c)
 
-    def admit(
-        self, elapsed_s: float, cooling_c: Floats, heating_c: Floats, air_c: Floats, recovering: Flags
-    ) -> Admitted:
+    def leave(self, own_c: Floats, beyond: Flags) -> None:
+        """Let zones be at their own set-points although these are beyond the limits.
+
+        Parameters
+        ----------
+        own_c
+            The building's own cooling and heating set-points; shape (2, zones). [°C]
+        beyond
+            Where they always were beyond the limits, on the side of less cooling and heating; shape (2, zones).
+        """
+        self._most_cooling_c = np.where(beyond[0], own_c[0], self.site.cooling_limit_c[1])
+        self._least_heating_c = np.where(beyond[1], own_c[1], self.site.heating_limit_c[0])
+
+    def admit(self, elapsed_s: float, cooling_c: Floats, heating_c: Floats, air_c: Floats, exempt: Exempt) -> Admitted:
         """Return what of a wish may be commanded now.
 
         Parameters
@@ -115,8 +147,8 @@ class Guard:
             What is wished, NaN for no wish; shape (zones,). [°C]
         air_c
             Of the zones, NaN where not known; shape (zones,). [°C]
-        recovering
-            Zones outside their band while people are there: for them the ramp does not count; shape (zones,).
+        exempt
+            Zones to which the ramp does not apply.
         """
         bounds = np.zeros(len(self.cooling_c), dtype=np.int64)
         absent = ~(np.isfinite(cooling_c) & np.isfinite(heating_c))
@@ -129,26 +161,31 @@ class Guard:
         most_k = RAMP_K_PER_H * min(max(elapsed_s, 0.0), self.site.step_s) / 3_600.0
         ramped_cooling = self.cooling_c + np.clip(cooling_c - self.cooling_c, -most_k, most_k)
         ramped_heating = self.heating_c + np.clip(heating_c - self.heating_c, -most_k, most_k)
+        free = exempt.recovering | exempt.stepping
         ramped = (np.abs(ramped_cooling - cooling_c) > _TINY_K) | (np.abs(ramped_heating - heating_c) > _TINY_K)
-        bounds |= _marked(ramped & recovering, Bound.RECOVERY) | _marked(ramped & ~recovering, Bound.RAMP)
-        cooling_c = np.where(recovering, cooling_c, ramped_cooling)
-        heating_c = np.where(recovering, heating_c, ramped_heating)
+        bounds |= _marked(ramped & exempt.recovering, Bound.RECOVERY)
+        bounds |= _marked(ramped & ~exempt.recovering & exempt.stepping, Bound.OWN_STEP)
+        bounds |= _marked(ramped & ~free, Bound.RAMP)
+        cooling_c = np.where(free, cooling_c, ramped_cooling)
+        heating_c = np.where(free, heating_c, ramped_heating)
         held = self._too_soon(elapsed_s, cooling_c, heating_c, air_c)
         bounds |= _marked(held, Bound.MINIMUM_TIME)
         self.cooling_c = np.where(held, self.cooling_c, cooling_c)
         self.heating_c = np.where(held, self.heating_c, heating_c)
         self._note_calls(air_c)
+        beyond = (self.cooling_c > self.site.cooling_limit_c[1]) | (self.heating_c < self.site.heating_limit_c[0])
+        bounds |= _marked(beyond, Bound.OWN_LIMIT)
         return Admitted(self.cooling_c.copy(), self.heating_c.copy(), bounds)
 
     def _feasible(self, cooling_c: Floats, heating_c: Floats) -> tuple[Floats, Floats, Counts]:
         """Return the nearest pair within limits and dead band."""
         site = self.site
-        cooling = np.clip(cooling_c, site.cooling_limit_c[0], site.cooling_limit_c[1])
-        heating = np.clip(heating_c, site.heating_limit_c[0], site.heating_limit_c[1])
+        cooling = np.clip(cooling_c, site.cooling_limit_c[0], self._most_cooling_c)
+        heating = np.clip(heating_c, self._least_heating_c, site.heating_limit_c[1])
         why = _marked((cooling != cooling_c) | (heating != heating_c), Bound.LIMIT)
         close = cooling - heating < DEAD_BAND_K
         # Heating gives way, and cooling only where heating has reached its lowest.
-        heating = np.where(close, np.maximum(cooling - DEAD_BAND_K, site.heating_limit_c[0]), heating)
+        heating = np.where(close, np.maximum(cooling - DEAD_BAND_K, self._least_heating_c), heating)
         cooling = np.where(close, np.maximum(cooling, heating + DEAD_BAND_K), cooling)
         return cooling, heating, why | _marked(close, Bound.DEAD_BAND)
 

@@ -8,6 +8,7 @@ from agents.comfort.settings import SAFE_BAND_C, Flags, Floats, Site
 _BELIEVED_S = 86_400.0
 _FORGETS_K_PER_DAY = 0.15
 _SAME_K = 0.3
+_NEVER_WITHIN_S = 3 * 86_400.0
 _WIDER_K = 0.5
 _SAFE_GAP_K = 2.0
 
@@ -21,7 +22,7 @@ class Own:
         Zones and bands.
     """
 
-    KEPT = ("setpoint_c", "silent_s", "narrow_c", "settled")
+    KEPT = ("setpoint_c", "before_c", "silent_s", "narrow_c", "settled", "outside_s")
 
     def __init__(self, site: Site) -> None:
         count = len(site.zones)
@@ -30,6 +31,8 @@ class Own:
         self.setpoint_c = np.full((2, count), np.nan)
         self.silent_s = np.full((2, count), np.inf)
         self.narrow_c = np.full((2, count), np.nan)
+        self.before_c = np.full((2, count), np.nan)
+        self.outside_s = np.zeros((2, count))
         self.settled: Flags = np.zeros(count, dtype=bool)
 
     def update(self, reading: Reading, elapsed_s: float) -> tuple[Floats, Floats]:
@@ -39,12 +42,24 @@ class Own:
         seen = np.where(crossed, np.nan, seen)
         there = np.isfinite(seen)
         self.silent_s = np.where(there, 0.0, self.silent_s + elapsed_s)
+        self.before_c = self.setpoint_c
         self.setpoint_c = np.where(there, seen, self.setpoint_c)
+        site = self._site
+        easier = np.stack([seen[0] > site.cooling_limit_c[1], seen[1] < site.heating_limit_c[0]])
+        self.outside_s = np.where(easier, self.outside_s + elapsed_s, np.where(there, 0.0, self.outside_s))
         forgets_k = _FORGETS_K_PER_DAY * elapsed_s / 86_400.0
         towards = np.array([[1.0], [-1.0]])
         relaxed = self.narrow_c + towards * forgets_k
         self.narrow_c = np.stack([np.fmin(relaxed[0], seen[0]), np.fmax(relaxed[1], seen[1])])
         return self.fallback()
+
+    @property
+    def is_beyond_limits(self) -> Flags:
+        """Where the schedule asked for less than the limits allow, for days and without exception; shape (2, zones).
+
+        A store that its owner keeps at 10 °C must not be heated to 12 °C because the limits were made for offices.
+        """
+        return np.asarray(self.outside_s > _NEVER_WITHIN_S)
 
     def fallback(self) -> tuple[Floats, Floats]:
         """Return cooling and heating set-points that are safe; shape (zones,) each. [°C]"""
@@ -54,6 +69,14 @@ class Own:
         heating = np.where(np.isfinite(heating), heating, np.fmin(SAFE_BAND_C[0], cooling - _SAFE_GAP_K))
         cooling = np.where(np.isfinite(cooling), cooling, np.fmax(SAFE_BAND_C[1], heating + _SAFE_GAP_K))
         return cooling, heating
+
+    def was_at(self, cooling_c: Floats, heating_c: Floats) -> Flags:
+        """Return where set-points are those the schedule had a step ago; shape (zones,)."""
+        site = self._site
+        cooling = np.clip(self.before_c[0], *site.cooling_limit_c)
+        heating = np.clip(self.before_c[1], *site.heating_limit_c)
+        apart = (np.abs(cooling - cooling_c) > _SAME_K) | (np.abs(heating - heating_c) > _SAME_K)
+        return np.asarray(~apart)
 
     def band(self) -> tuple[Floats, Floats]:
         """Return the band for people, what was asked for or else the building's own; shape (zones,) each. [°C]"""
@@ -75,7 +98,9 @@ class Own:
         Flags
             Where people are there whom the building's own schedule does not count; shape (zones,).
         """
-        cooling_c, heating_c = self.setpoint_c
+        # A step later: who is seen now was there in the step that ends, under the set-points of then.
+        cooling_c = np.minimum(self.setpoint_c[0], self.before_c[0])
+        heating_c = np.maximum(self.setpoint_c[1], self.before_c[1])
         as_own = (low_c >= self.narrow_c[1] - _SAME_K) & (high_c <= self.narrow_c[0] + _SAME_K)
         wide = (heating_c < low_c - _WIDER_K) | (cooling_c > high_c + _WIDER_K)
         there = occupied > 0
@@ -83,12 +108,20 @@ class Own:
         tail = there & wide & self.settled & as_own
         return np.where(tail, 0.0, occupied), tail
 
-    def empty(self, tail: Flags) -> tuple[Floats, Floats]:
-        """Return the set-points of zones nobody needs, heating and cooling; shape (zones,) each. [°C]"""
+    def empty(self, tail: Flags, by_schedule: Flags) -> tuple[Floats, Floats]:
+        """Return the set-points of zones nobody needs, heating and cooling; shape (zones,) each. [°C]
+
+        Parameters
+        ----------
+        tail
+            Where people are there whom the schedule does not count.
+        by_schedule
+            Where a side is let go no further than the schedule does; cooling and heating, shape (2, zones).
+        """
         cooling_c, heating_c = self.fallback()
         low = np.fmin(self._site.unoccupied_c[0], heating_c)
         high = np.fmax(self._site.unoccupied_c[1], cooling_c)
-        return np.where(tail, heating_c, low), np.where(tail, cooling_c, high)
+        return np.where(tail | by_schedule[1], heating_c, low), np.where(tail | by_schedule[0], cooling_c, high)
 
     @staticmethod
     def _plausible(own_c: Floats, safe_c: float) -> Floats:

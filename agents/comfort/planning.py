@@ -11,6 +11,11 @@ from agents.comfort.settings import SAFE_BAND_C, Counts, Flags, Floats
 # An empty zone's set-point follows its air at this distance, so that the ramp is short when it is wanted again.
 TRAILING_K = 2.8
 MOST_DRIFT_K = 1.0
+_WORTH_SAYING_K = 0.2
+# Recovery is not asked to be faster: all zones at once would make a peak.
+# The further a zone has to go, the longer it may take for each kelvin.
+_GENTLE_H_PER_K = (1 / 12, 1 / 3)
+_GENTLE_H_PER_K2 = 1 / 24
 
 
 class Plan(IntEnum):
@@ -19,14 +24,15 @@ class Plan(IntEnum):
     OWN_LEARNING = 0
     OWN_STALE = 1
     OWN_STUCK = 2
-    OVERRIDDEN = 3
-    OUT_OF_ORDER = 4
-    COMFORT = 5
-    RECOVERY = 6
-    EARLY_START = 7
-    COASTING = 8
-    EMPTY = 9
-    NOBODY_CAME = 10
+    OWN_BEYOND_LIMITS = 3
+    OVERRIDDEN = 4
+    OUT_OF_ORDER = 5
+    COMFORT = 6
+    RECOVERY = 7
+    EARLY_START = 8
+    COASTING = 9
+    EMPTY = 10
+    NOBODY_CAME = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,29 +113,32 @@ def wish(outlook: Outlook, step_h: float) -> Wish:
     here = at.ahead[0] & ~at.nobody_came | at.occupied & ~at.expected
     until = np.where(at.nobody_came, len(at.ahead), first(at.ahead))
     remaining = first(~at.ahead)
-    heating_starts = _starts(at.low_c - at.air_c, at.heating_h_per_k, at.heating_slack_h, until, step_h)
-    cooling_starts = _starts(at.air_c - at.high_c, at.cooling_h_per_k, at.cooling_slack_h, until, step_h)
+    until_h = np.where(until < len(at.ahead), until * step_h, np.inf)
+    needed_low = at.low_c - _behind_k(at.heating_h_per_k, at.heating_slack_h, until_h, at.low_c - at.air_c)
+    needed_high = at.high_c + _behind_k(at.cooling_h_per_k, at.cooling_slack_h, until_h, at.air_c - at.high_c)
     heating_drift_k = _drift_k(at.low_c - SAFE_BAND_C[0], at.heating_slack_h, remaining, at.ahead[0], step_h)
     cooling_drift_k = _drift_k(SAFE_BAND_C[1] - at.high_c, at.cooling_slack_h, remaining, at.ahead[0], step_h)
     trailing_low = np.maximum(at.empty_low_c, np.minimum(at.air_c - TRAILING_K, at.low_c))
     trailing_high = np.minimum(at.empty_high_c, np.maximum(at.air_c + TRAILING_K, at.high_c))
-    heating = np.where(here, at.low_c - heating_drift_k, np.where(heating_starts, at.low_c, trailing_low))
-    cooling = np.where(here, at.high_c + cooling_drift_k, np.where(cooling_starts, at.high_c, trailing_high))
+    heating = np.where(here, at.low_c - heating_drift_k, np.maximum(needed_low, trailing_low))
+    cooling = np.where(here, at.high_c + cooling_drift_k, np.minimum(needed_high, trailing_high))
     recovering = here & at.occupied & ((at.air_c < heating) | (at.air_c > cooling))
+    far = recovering & ((at.air_c < heating - _WORTH_SAYING_K) | (at.air_c > cooling + _WORTH_SAYING_K))
     coasting = here & ((heating_drift_k > 0) | (cooling_drift_k > 0))
-    starting = ~here & (heating_starts | cooling_starts)
+    starting = ~here & ((needed_low > at.air_c) | (needed_high < at.air_c))
     plan = np.select(
-        [recovering, coasting, here, at.nobody_came, starting],
+        [far, coasting, here, at.nobody_came, starting],
         [Plan.RECOVERY, Plan.COASTING, Plan.COMFORT, Plan.NOBODY_CAME, Plan.EARLY_START],
         Plan.EMPTY,
     )
     return Wish(cooling, heating, plan, np.where(here, remaining, until), recovering)
 
 
-def _starts(to_go_k: Floats, h_per_k: Floats, slack_h: Floats, until: Counts, step_h: float) -> Flags:
-    """Return where recovery must begin now to be done when people come."""
-    needs_h = np.maximum(to_go_k, 0.0) * h_per_k + np.maximum(-slack_h, 0.0)
-    return np.asarray((to_go_k > 0) & (until + 1 <= np.ceil(needs_h / step_h)))
+def _behind_k(h_per_k: Floats, slack_h: Floats, until_h: Floats, to_go_k: Floats) -> Floats:
+    """Return how far outside its band a zone may still be, to be within when people come."""
+    left_h = np.maximum(until_h - np.maximum(-slack_h, 0.0), 0.0)
+    gentle_h_per_k = np.clip(_GENTLE_H_PER_K2 * to_go_k, *_GENTLE_H_PER_K)
+    return np.asarray(left_h / np.fmax(h_per_k, gentle_h_per_k))
 
 
 def _drift_k(room_k: Floats, slack_h: Floats, remaining: Counts, here: Flags, step_h: float) -> Floats:

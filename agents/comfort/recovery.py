@@ -13,6 +13,8 @@ _ASSUMED_H_PER_K = 0.4  # before anything is known: 2.5 K/h
 _NEUTRAL_C = 20.0
 _SPAN_H_PER_K = (0.01, 2.0)
 _LEAST_K = 0.7
+_FOLLOWED_K = 0.4
+_FASTER = 0.9
 _NEAR_K = 0.15
 _LONGEST_S = 6 * 3_600.0
 _EVENTS = 20
@@ -31,7 +33,7 @@ class Recovery:
         1 for heating, -1 for cooling.
     """
 
-    KEPT = ("from_c", "lasted_s", "away", "took_h_per_k")
+    KEPT = ("from_c", "lasted_s", "before_c", "away", "took_h_per_k")
 
     def __init__(self, zones: int, sign: int) -> None:
         self.sign = sign
@@ -42,6 +44,7 @@ class Recovery:
         self.took_h_per_k = np.full((_EVENTS, zones), np.nan)
         self.from_c = np.full(zones, np.nan)
         self.lasted_s = np.zeros(zones)
+        self.before_c = np.full(zones, np.nan)
 
     def hours_per_k(self, outdoor_c: float) -> Floats:
         """Return what a kelvin takes; shape (zones,). [h/K]"""
@@ -71,6 +74,13 @@ class Recovery:
             moved_k = self.sign * (air_c[zone] - self.from_c[zone])
             if moved_k >= _LEAST_K:
                 self.learn(int(zone), self._away(outdoor_c), float(self.lasted_s[zone] / 3_600.0 / moved_k))
+        # A zone that follows a set-point that rises slowly shows no more than that it can be as fast as that.
+        moved_k = self.sign * (air_c - self.before_c)
+        followed = (moved_k >= _FOLLOWED_K) & (self.sign * (setpoint_c - self.before_c) >= _FOLLOWED_K) & ~arrived
+        took = elapsed_s / 3_600.0 / np.where(followed, moved_k, np.inf)
+        for zone in np.flatnonzero(followed & ~but & (took < _FASTER * self.hours_per_k(outdoor_c))):
+            self.learn(int(zone), self._away(outdoor_c), float(took[zone]))
+        self.before_c = air_c
         going = running & ~arrived & (self.lasted_s < _LONGEST_S)
         begins = ~going & (to_go_k >= _LEAST_K) & ~but
         self.from_c = np.where(begins, air_c, np.where(going, self.from_c, np.nan))

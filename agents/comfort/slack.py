@@ -9,10 +9,10 @@ import numpy as np
 from agents.comfort.planning import MOST_DRIFT_K
 from agents.comfort.settings import SAFE_BAND_C, Flags, Floats
 
-ALLOWED_K = 0.02  # mean excess of hours with people, where the zone is still within 20 to 26 °C
+ALLOWED_K = 0.04  # mean excess of hours with people, where the zone is still within 20 to 26 °C
 EXACT_K = 0.004  # and where it is not: what a thermostat does by itself
 _H_PER_KH = 0.6
-_SPAN_H = (-1.0, 1.5)
+_SPAN_H = (-0.25, 1.5)
 _NEAR_K = 1.0
 
 

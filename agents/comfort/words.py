@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agents.comfort.guard import BOUND_WORDS
+from agents.comfort.guard import BOUND_WORDS, Bound
 from agents.comfort.planning import Plan
 from agents.comfort.settings import Counts, Floats
 
@@ -12,6 +12,7 @@ PLAN_WORDS = {
     Plan.OWN_LEARNING: "the building's own set-points: this time of the week has not been seen yet",
     Plan.OWN_STALE: "the building's own set-points: no plausible temperature for more than half an hour",
     Plan.OWN_STUCK: "the building's own set-points: the temperature has not moved for a day",
+    Plan.OWN_BEYOND_LIMITS: "the building's own set-points: they never were within the limits",
     Plan.OVERRIDDEN: "somebody set the zone by hand: obeyed, nothing is learnt",
     Plan.OUT_OF_ORDER: "the observation is older than the last one: nothing changes",
     Plan.COMFORT: "people are there or come at once: the edges of the band, {ahead:.1f} h to go",
@@ -52,7 +53,7 @@ class Said:
 
     def again(self, plan: Plan) -> "Said":
         """Return that everything stays, and why."""
-        return replace(self, plan=np.full_like(self.plan, plan), bounds=np.zeros_like(self.bounds))
+        return replace(self, plan=np.full_like(self.plan, plan), bounds=self.bounds & Bound.OWN_LIMIT)
 
     def sentences(self, step_s: float) -> list[str]:
         """Return a reason for each zone."""

@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.comfort.guard import DEAD_BAND_K, RAMP_K_PER_H, Bound, Guard
+from agents.comfort.guard import DEAD_BAND_K, RAMP_K_PER_H, Bound, Exempt, Guard
 from agents.comfort.settings import site_of
 
 TEMPERATURES = st.one_of(st.floats(0, 50), st.sampled_from([float("nan"), float("inf"), -273.15, 1e9, 21.0, 24.0]))
-NOBODY = np.array([False])
 
 
 def a_guard(cooling_c: float = 24.0, heating_c: float = 21.0, **info: Any) -> Guard:
@@ -20,8 +19,8 @@ def a_guard(cooling_c: float = 24.0, heating_c: float = 21.0, **info: Any) -> Gu
 
 
 def admit(guard: Guard, cooling_c: float, heating_c: float, air_c: float = 22.0, **of: Any) -> tuple[float, float, int]:
-    recovering = np.array([of.get("recovering", False)])
-    one = guard.admit(of.get("elapsed_s", 900.0), *(np.array([c]) for c in (cooling_c, heating_c, air_c)), recovering)
+    exempt = Exempt(np.array([of.get("recovering", False)]), np.array([of.get("stepping", False)]))
+    one = guard.admit(of.get("elapsed_s", 900.0), *(np.array([c]) for c in (cooling_c, heating_c, air_c)), exempt)
     return float(one.cooling_c[0]), float(one.heating_c[0]), int(one.bounds[0])
 
 
@@ -110,6 +109,7 @@ def test_every_step_of_a_wide_move_keeps_the_dead_band():
 
     for _ in range(50):
         wishes = chance.uniform(5, 40, (2, 1_000))
-        admitted = guard.admit(900.0, *wishes, chance.uniform(10, 35, 1_000), chance.random(1_000) < 0.1)
+        exempt = Exempt(chance.random(1_000) < 0.1, chance.random(1_000) < 0.1)
+        admitted = guard.admit(900.0, *wishes, chance.uniform(10, 35, 1_000), exempt)
 
         assert (admitted.cooling_c - admitted.heating_c >= DEAD_BAND_K - 1e-9).all()
