@@ -143,10 +143,9 @@ class Controller:
         step_h = site.step_s / 3_600.0
         self._weather.update(reading.outdoor_c, elapsed_s)
         ahead = self._occupancy.ahead(now, max(2, round(_FORESIGHT_H / step_h)), site.step_s)
-        # In the hardest weather, what mass has not taken up before people come it takes up when the ventilation starts:
-        # peaks are made then.
-        hard = np.array([[self._weather.is_hot], [self._weather.is_cold]])
-        empty_low_c, empty_high_c = self._own.empty(tail, hard & ahead.any(axis=0))
+        is_hard = np.array([[self._weather.is_hot], [self._weather.is_cold]])
+        empty_low_c, empty_high_c = self._own.empty(tail, np.asarray(ahead.any(axis=0)), is_hard)
+        drifts = self._slack.hours.clip(max=np.where(is_hard[::-1] & self._own.is_asked, 0.0, np.inf))
         best = wish(
             Outlook(
                 air_c,
@@ -160,8 +159,8 @@ class Controller:
                 self._absent_s > _NOBODY_AFTER_S,
                 self._heating.hours_per_k(reading.outdoor_c),
                 self._cooling.hours_per_k(reading.outdoor_c),
-                self._slack.hours[0],
-                self._slack.hours[1],
+                drifts[0],
+                drifts[1],
             ),
             step_h,
         )
@@ -186,7 +185,7 @@ class Controller:
     def snapshot(self) -> bytes:
         """Return what was learnt and what is in force, for `restore`."""
         arrays = {f"{part}.{name}": getattr(kept, name) for part, kept in self._parts().items() for name in kept.KEPT}
-        arrays |= {"absent_s": self._absent_s, "extremes_c": self._weather.extremes_c}
+        arrays |= {"absent_s": self._absent_s, "extremes_c": self._weather.extremes_c, "hard_s": self._weather.hard_s}
         return to_bytes(arrays, {"zones": self.site.zones, "clock": self._clock.to_texts()})
 
     def restore(self, packed: bytes) -> None:
@@ -205,7 +204,7 @@ class Controller:
             for name in kept.KEPT:
                 getattr(kept, name)[..., to] = arrays[f"{part}.{name}"][..., of]
         self._absent_s[to] = arrays["absent_s"][of]
-        self._weather.extremes_c[:] = arrays["extremes_c"]
+        self._weather.extremes_c[:], self._weather.hard_s[:] = arrays["extremes_c"], arrays["hard_s"]
         self._clock.of_texts(about["clock"])
         for recovery in (self._heating, self._cooling):
             recovery.fit_all()

@@ -10,6 +10,7 @@ _FORGETS_K_PER_DAY = 0.15
 _SAME_K = 0.3
 _NEVER_WITHIN_S = 3 * 86_400.0
 _WIDER_K = 0.5
+_DEEPER_K = 1.0
 _SAFE_GAP_K = 2.0
 
 
@@ -22,7 +23,7 @@ class Own:
         Zones and bands.
     """
 
-    KEPT = ("setpoint_c", "before_c", "silent_s", "narrow_c", "settled", "outside_s")
+    KEPT = ("setpoint_c", "before_c", "silent_s", "narrow_c", "wide_c", "settled", "outside_s")
 
     def __init__(self, site: Site) -> None:
         count = len(site.zones)
@@ -31,6 +32,7 @@ class Own:
         self.setpoint_c = np.full((2, count), np.nan)
         self.silent_s = np.full((2, count), np.inf)
         self.narrow_c = np.full((2, count), np.nan)
+        self.wide_c = np.full((2, count), np.nan)
         self.before_c = np.full((2, count), np.nan)
         self.outside_s = np.zeros((2, count))
         self.settled: Flags = np.zeros(count, dtype=bool)
@@ -51,6 +53,8 @@ class Own:
         towards = np.array([[1.0], [-1.0]])
         relaxed = self.narrow_c + towards * forgets_k
         self.narrow_c = np.stack([np.fmin(relaxed[0], seen[0]), np.fmax(relaxed[1], seen[1])])
+        relaxed = self.wide_c - towards * forgets_k
+        self.wide_c = np.stack([np.fmax(relaxed[0], seen[0]), np.fmin(relaxed[1], seen[1])])
         return self.fallback()
 
     @property
@@ -85,6 +89,12 @@ class Own:
         high = np.where(site.band_is_known, site.occupied_c[1], self._plausible(self.narrow_c[0], SAFE_BAND_C[1]))
         return low, high
 
+    @property
+    def is_asked(self) -> Flags:
+        """Where the band is the building's own; shape (zones,)."""
+        low_c, high_c = self.band()
+        return np.asarray((low_c >= self.narrow_c[1] - _SAME_K) & (high_c <= self.narrow_c[0] + _SAME_K))
+
     def people(self, occupied: Floats, low_c: Floats, high_c: Floats) -> tuple[Floats, Flags]:
         """Return for whom the band is to be kept, and where the building has ended it for those who stay.
 
@@ -101,27 +111,35 @@ class Own:
         # A step later: who is seen now was there in the step that ends, under the set-points of then.
         cooling_c = np.minimum(self.setpoint_c[0], self.before_c[0])
         heating_c = np.maximum(self.setpoint_c[1], self.before_c[1])
-        as_own = (low_c >= self.narrow_c[1] - _SAME_K) & (high_c <= self.narrow_c[0] + _SAME_K)
         wide = (heating_c < low_c - _WIDER_K) | (cooling_c > high_c + _WIDER_K)
         there = occupied > 0
         self.settled = there & (self.settled | ~wide)
-        tail = there & wide & self.settled & as_own
+        tail = there & wide & self.settled & self.is_asked
         return np.where(tail, 0.0, occupied), tail
 
-    def empty(self, tail: Flags, by_schedule: Flags) -> tuple[Floats, Floats]:
+    def empty(self, tail: Flags, used_soon: Flags, is_hard: Flags) -> tuple[Floats, Floats]:
         """Return the set-points of zones nobody needs, heating and cooling; shape (zones,) each. [°C]
+
+        What mass has not taken up before people come it takes up when the ventilation starts: that makes peaks. So a
+        zone that will be used soon is let go by one kelvin more than its schedule ever does and, in the hardest weather
+        and where the building's own band is kept, by no more than the schedule does now.
 
         Parameters
         ----------
         tail
-            Where people are there whom the schedule does not count.
-        by_schedule
-            Where a side is let go no further than the schedule does; cooling and heating, shape (2, zones).
+            Where people are there whom the schedule does not count; shape (zones,).
+        used_soon
+            Where people are expected within hours; shape (zones,).
+        is_hard
+            Whether it is hot, and whether it is cold; shape (2, 1).
         """
-        cooling_c, heating_c = self.fallback()
-        low = np.fmin(self._site.unoccupied_c[0], heating_c)
-        high = np.fmax(self._site.unoccupied_c[1], cooling_c)
-        return np.where(tail | by_schedule[1], heating_c, low), np.where(tail | by_schedule[0], cooling_c, high)
+        own = np.stack(self.fallback())
+        furthest = np.stack([np.fmax(self._site.unoccupied_c[1], own[0]), np.fmin(self._site.unoccupied_c[0], own[1])])
+        sign = np.array([[1.0], [-1.0]])
+        near = np.where(np.isfinite(self.wide_c), self.wide_c + sign * _DEEPER_K, furthest)
+        near = np.where(is_hard & self.is_asked, own, sign * np.minimum(sign * near, sign * furthest))
+        cooling, heating = np.where(tail, own, np.where(used_soon, near, furthest))
+        return heating, cooling
 
     @staticmethod
     def _plausible(own_c: Floats, safe_c: float) -> Floats:

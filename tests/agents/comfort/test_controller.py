@@ -209,3 +209,46 @@ def test_people_outside_their_hours_get_their_band_at_once():
 def test_without_zones_there_is_nothing_to_control():
     with pytest.raises(ValueError, match="zones: expected at least one name"):
         Controller().reset({"zones": []})
+
+
+def test_the_buildings_own_steps_are_not_ramped_in_the_learning_week():
+    controller = a_controller()
+    controller.act(MONDAY + timedelta(hours=7, minutes=45), an_observation(18.0, occupied=False))
+
+    answer = controller.act(MONDAY + timedelta(hours=8), an_observation(18.0) | {"zone_occupied": {"a": False}})
+
+    assert answer["heating_c"]["a"] == 21.0
+    assert "a step of the building's own schedule" in controller.reasons["a"]
+
+
+def test_limits_do_not_heat_a_store_that_is_kept_colder():
+    controller = a_controller(limits={"heating_c": (12, 24), "cooling_c": (20, 32)})
+    store = {"baseline_heating_c": {"a": 8.0}, "baseline_cooling_c": {"a": 0.0}}
+    for step in range(4 * STEPS_PER_DAY):
+        at = MONDAY + timedelta(minutes=15 * step)
+        answer = controller.act(at, an_observation(11 + math.sin(step), occupied=False) | store)
+        if step == STEPS_PER_DAY:
+            assert answer["heating_c"]["a"] == 12.0
+
+    assert answer["heating_c"]["a"] == 8.0
+    assert "never were within the limits" in controller.reasons["a"]
+
+
+def test_a_zone_may_drift_before_people_leave_but_not_out_of_the_safe_band():
+    ours = live(a_controller(), 28, 28.0)
+    coasting = [step for step, reason in enumerate(ours["reasons"]) if reason.startswith("people leave in")]
+
+    assert coasting
+    assert max(ours["air_c"][step] for step in coasting) <= 25.1
+
+
+def test_people_who_come_earlier_than_ever_are_expected_the_week_after():
+    controller = a_controller()
+    early = 9 * STEPS_PER_DAY + 24  # a Wednesday at six
+    for step in range(17 * STEPS_PER_DAY):
+        of_day = in_use(OFFICE, step) or early <= step < early + 8
+        at = MONDAY + timedelta(minutes=15 * step)
+        answer = controller.act(at, an_observation(20 + math.sin(step), of_day))
+        if step in (early - 1, early + 7 * STEPS_PER_DAY - 1):
+            set_c = answer["heating_c"]["a"]
+            assert (set_c == 21.0) == (step != early - 1)
