@@ -1,0 +1,2 @@
+modeldir: str
+weatherdir: str
