@@ -170,7 +170,6 @@ class Results:
     def keep(self, one: Score) -> None:
         """Keep a score."""
         self._put(one)
-        # by window, then building, as they were asked for; what was there before and not asked for comes last
         places = {key: place for place, key in enumerate(self._order)}
         rows = sorted(self._scores.items(), key=lambda row: places.get(row[0], len(places)))
         scores = [found for _, found in rows]
@@ -187,8 +186,7 @@ class Results:
 
 def read_score(row: dict[str, Any]) -> Score:
     """Return a score that was written as JSON."""
-    both = {name: Discomfort(**row.pop(name)) for name in ("discomfort", "own_discomfort")}
-    return Score(**row, **both)
+    return Score(**row | {name: Discomfort(**row[name]) for name in ("discomfort", "own_discomfort")})
 
 
 def main() -> None:
