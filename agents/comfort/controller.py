@@ -146,11 +146,17 @@ class Controller:
         is_hard = np.array([[self._weather.is_hot], [self._weather.is_cold]])
         empty_low_c, empty_high_c = self._own.empty(tail, np.asarray(ahead.any(axis=0)), is_hard)
         drifts = self._slack.hours.clip(max=np.where(is_hard[::-1] & self._own.is_asked, 0.0, np.inf))
+        # Never more heating or cooling than the building's own schedule gives.
+        narrow_cooling_c, narrow_heating_c = self._own.narrow_c
+        room_k = np.stack(
+            [np.fmin(narrow_heating_c, high_c - 2) - low_c, high_c - np.fmax(narrow_cooling_c, low_c + 2)]
+        )
+        reserve_k = np.minimum(self._slack.reserve_k(), np.nan_to_num(room_k.clip(min=0.0)))
         best = wish(
             Outlook(
                 air_c,
-                low_c,
-                high_c,
+                low_c + reserve_k[0],
+                high_c - reserve_k[1],
                 empty_low_c,
                 empty_high_c,
                 here,

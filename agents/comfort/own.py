@@ -120,9 +120,9 @@ class Own:
     def empty(self, tail: Flags, used_soon: Flags, is_hard: Flags) -> tuple[Floats, Floats]:
         """Return the set-points of zones nobody needs, heating and cooling; shape (zones,) each. [°C]
 
-        What mass has not taken up before people come it takes up when the ventilation starts: that makes peaks. So a
-        zone that will be used soon is let go by one kelvin more than its schedule ever does and, in the hardest weather
-        and where the building's own band is kept, by no more than the schedule does now.
+        What mass has not taken up before people come it takes up when ventilation starts: that makes peaks. So a
+        zone that will be used soon is let go by one kelvin more than its schedule ever does and, in the hardest
+        weather, by no more than the schedule does now.
 
         Parameters
         ----------
@@ -137,7 +137,9 @@ class Own:
         furthest = np.stack([np.fmax(self._site.unoccupied_c[1], own[0]), np.fmin(self._site.unoccupied_c[0], own[1])])
         sign = np.array([[1.0], [-1.0]])
         near = np.where(np.isfinite(self.wide_c), self.wide_c + sign * _DEEPER_K, furthest)
-        near = np.where(is_hard & self.is_asked, own, sign * np.minimum(sign * near, sign * furthest))
+        low_c, high_c = self.band()
+        in_band = np.stack([np.fmax(own[0], high_c), np.fmin(own[1], low_c)])
+        near = np.where(is_hard, in_band, sign * np.minimum(sign * near, sign * furthest))
         cooling, heating = np.where(tail, own, np.where(used_soon, near, furthest))
         return heating, cooling
 

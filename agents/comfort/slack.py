@@ -14,6 +14,10 @@ EXACT_K = 0.004  # and where it is not: what a thermostat does by itself
 _H_PER_KH = 0.6
 _SPAN_H = (-0.25, 1.5)
 _NEAR_K = 1.0
+_ARRIVAL_S = 5_400.0
+_K_PER_KH = 0.3
+_FORGETS_K_PER_H = 0.003
+_MOST_MARGIN_K = 1.5
 
 
 class Slack:
@@ -25,10 +29,13 @@ class Slack:
         How many.
     """
 
-    KEPT = ("hours",)
+    KEPT = ("hours", "margin_k", "here_s")
 
     def __init__(self, zones: int) -> None:
         self.hours = np.zeros((2, zones))  # heating, cooling; [h]
+        # How much further than the band a zone is brought for when people come.
+        self.margin_k = np.zeros((2, zones))
+        self.here_s = np.zeros(zones)
 
     def learn(self, air_c: Floats, low_c: Floats, high_c: Floats, elapsed_s: float, counts: Flags) -> None:
         """Learn from the step that ends.
@@ -50,3 +57,12 @@ class Slack:
         # A zone in the middle of its band says nothing of how it would drift out of it.
         change_h = np.where(counts & (excess_k > -_NEAR_K), change_h, 0.0)
         self.hours = np.clip(self.hours + change_h, *_SPAN_H)
+        # What more time does not mend (fans that start with the people and bring cold air) a reserve of heat does.
+        self.here_s = np.where(counts, self.here_s + elapsed_s, 0.0)
+        arriving = counts & (self.here_s <= _ARRIVAL_S) & (self.hours <= _SPAN_H[0] / 2)
+        change_k = np.where(arriving, _K_PER_KH * step_h * (np.maximum(excess_k, 0.0) - allowed_k), 0.0)
+        self.margin_k = np.clip(self.margin_k + change_k - _FORGETS_K_PER_H * step_h * counts, 0.0, _MOST_MARGIN_K)
+
+    def reserve_k(self) -> Floats:
+        """Return how far inside its band a zone is brought until people have been there a while; shape (2, zones)."""
+        return np.where(self.here_s <= _ARRIVAL_S, self.margin_k, 0.0)
