@@ -154,25 +154,31 @@ def _pool(parallel: int) -> Iterator[ThreadPoolExecutor]:
 
 
 class Results:
-    """Scores on disk, written anew after each one: `<out>.json` and `<out>.md`."""
+    """Scores on disk, written anew after each one: `<out>.json` and `<out>.md`.
 
-    def __init__(
-        self, out: Path, about: dict[str, object], order: list[tuple[str, str, str, str]], *, add: bool
-    ) -> None:
+    Raises
+    ------
+    ValueError
+        If scores are to be added to those of other conditions.
+    """
+
+    def __init__(self, out: Path, about: dict[str, object], *, add: bool) -> None:
         self._json, self._markdown = out.with_suffix(".json"), out.with_suffix(".md")
-        self._about, self._order = about, order
+        self._about = about
         self._scores: dict[tuple[str, str, str, str], Score] = {}
         out.parent.mkdir(parents=True, exist_ok=True)
         if add and self._json.exists():
-            for row in json.loads(self._json.read_text())["scores"]:
+            there = json.loads(self._json.read_text())
+            rows = there.pop("scores")
+            if there != about:
+                raise ValueError(f"{self._json}: expected results of {about}, found those of {there}")
+            for row in rows:
                 self._put(read_score(row))
 
     def keep(self, one: Score) -> None:
         """Keep a score."""
         self._put(one)
-        places = {key: place for place, key in enumerate(self._order)}
-        rows = sorted(self._scores.items(), key=lambda row: places.get(row[0], len(places)))
-        scores = [found for _, found in rows]
+        scores = sorted(self._scores.values(), key=_place)
         self._json.write_text(
             json.dumps(self._about | {"scores": [asdict(found) for found in scores]}, indent=1, ensure_ascii=False)
             + "\n"
@@ -182,6 +188,11 @@ class Results:
 
     def _put(self, one: Score) -> None:
         self._scores[one.building, one.window, one.controller, one.mode] = one
+
+
+def _place(one: Score) -> tuple[int, str, int, int]:
+    """Return where a score stands in the table."""
+    return WINDOWS.index(one.window), one.building, CONTROLLERS.index(one.controller), MODES.index(one.mode)
 
 
 def read_score(row: dict[str, Any]) -> Score:
@@ -230,7 +241,7 @@ def main() -> None:
         "clock": chosen.clock,
         "zones without people": "own set-points at most" if chosen.keep_empty else "may go to the limits",
     }
-    results = Results(chosen.out, about, [run.key for run in runs], add=chosen.add)
+    results = Results(chosen.out, about, add=chosen.add)
     bench = Bench(chosen.recordings, chosen.parallel, wall=chosen.clock == "wall", keep_empty=chosen.keep_empty)
     bench.record(cases)
     bench.run(runs, results.keep)

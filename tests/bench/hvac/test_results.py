@@ -1,8 +1,9 @@
-"""Results on disk: written after each score, in the order that was asked for."""
+"""Results on disk: written after each score, always in the same order."""
 
 import json
 from pathlib import Path
 
+import pytest
 from simulated import office
 
 from bench.hvac.__main__ import Results, read_score
@@ -15,9 +16,8 @@ def of(controller: str) -> Score:
     return score(("office", "year", controller, "neutral"), office(), office(), 1)
 
 
-def test_results_are_in_the_order_asked_for_whoever_is_done_first(tmp_path: Path):
-    order = [("office", "year", name, "neutral") for name in ("own", "timer")]
-    results = Results(tmp_path / "deep" / "hvac", ABOUT, order, add=False)
+def test_results_are_in_one_order_whoever_is_done_first(tmp_path: Path):
+    results = Results(tmp_path / "deep" / "hvac", ABOUT, add=False)
 
     results.keep(of("timer"))
     results.keep(of("own"))
@@ -30,11 +30,18 @@ def test_results_are_in_the_order_asked_for_whoever_is_done_first(tmp_path: Path
 
 def test_scores_that_are_there_stay_only_if_that_is_asked_for(tmp_path: Path):
     def names(*, add: bool) -> list[str]:
-        results = Results(tmp_path / "hvac", ABOUT, [("office", "year", "wattloop", "neutral")], add=add)
+        results = Results(tmp_path / "hvac", ABOUT, add=add)
         results.keep(of("wattloop"))
         return [row["controller"] for row in json.loads((tmp_path / "hvac.json").read_text())["scores"]]
 
-    Results(tmp_path / "hvac", ABOUT, [], add=False).keep(of("timer"))
+    Results(tmp_path / "hvac", ABOUT, add=False).keep(of("timer"))
 
-    assert names(add=True) == ["wattloop", "timer"]
+    assert names(add=True) == ["timer", "wattloop"]
     assert names(add=False) == ["wattloop"]
+
+
+def test_scores_of_other_conditions_are_not_put_together(tmp_path: Path):
+    Results(tmp_path / "hvac", ABOUT, add=False).keep(of("timer"))
+
+    with pytest.raises(ValueError, match="expected results of"):
+        Results(tmp_path / "hvac", {"package": "of another"}, add=True)
