@@ -1,4 +1,4 @@
-"""The naive level: a timer that learns when people are there, with fixed set-backs and a fixed lead."""
+"""The naive level: a timer that learns when people are there, with a fixed lead."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,8 +6,7 @@ from typing import cast
 
 import numpy as np
 
-SET_BACK_C = (16.0, 30.0)
-LEAD_S = 3_600
+LEAD_S = 7_200
 SAFE_BAND_C = (20.0, 26.0)
 _WEEK_S = 7 * 86_400
 _EXPECTED_FROM = 0.25
@@ -15,7 +14,7 @@ _NEWEST_COUNTS = 0.3
 
 
 class Timer:
-    """Holds the comfort band from an hour before people usually come until they usually leave.
+    """Holds the occupied band from two hours before people usually come until they usually leave.
 
     It never asks for more than the building's own set-points of that moment, and gives those until a time of the week
     has been seen once.
@@ -28,7 +27,8 @@ class Timer:
     Examples
     --------
     >>> timer = Timer()
-    >>> timer.reset({"zones": ["hall"], "step_s": 900, "comfort": {"occupied": {"hall": (21.0, 24.0)}}})
+    >>> comfort = {"occupied": {"hall": (21.0, 24.0)}, "unoccupied": (12.0, 32.0)}
+    >>> timer.reset({"zones": ["hall"], "step_s": 900, "comfort": comfort})
     >>> own = {"baseline_heating_c": {"hall": 19.0}, "baseline_cooling_c": {"hall": 25.0}}
     >>> timer.act(datetime(2026, 1, 5, 8), own)
     {'cooling_c': {'hall': 25.0}, 'heating_c': {'hall': 19.0}}
@@ -41,11 +41,9 @@ class Timer:
         """Begin with a building of which nothing is known."""
         self._zones = list(cast("list[str]", info["zones"]))
         self._step_s = int(cast("int", info["step_s"]))
-        occupied = cast("Mapping[str, object]", info["comfort"])["occupied"]
-        self._band = {zone: self._widened(occupied, zone) for zone in self._zones}
-        self._set_back = {
-            zone: (min(low, SET_BACK_C[0]), max(high, SET_BACK_C[1])) for zone, (low, high) in self._band.items()
-        }
+        comfort = cast("Mapping[str, object]", info["comfort"])
+        self._band = {zone: self._widened(_pair(comfort["occupied"], zone)) for zone in self._zones}
+        self._set_back = {zone: _pair(comfort["unoccupied"], zone) for zone in self._zones}
         slots = _WEEK_S // self._step_s
         self._chance = np.full((slots, len(self._zones)), np.nan)
         self._before: int | None = None
@@ -74,9 +72,8 @@ class Timer:
             answer["cooling_c"][zone] = max(high, own_high) if known[index] else own_high
         return answer
 
-    def _widened(self, occupied: object, zone: str) -> tuple[float, float]:
-        low, high = cast("tuple[float, float]", occupied[zone] if isinstance(occupied, Mapping) else occupied)
-        safe_low, safe_high = SAFE_BAND_C
+    def _widened(self, band: tuple[float, float]) -> tuple[float, float]:
+        (low, high), (safe_low, safe_high) = band, SAFE_BAND_C
         return min(low, max(safe_low, low - self._wider_k)), max(high, min(safe_high, high + self._wider_k))
 
     def _slot(self, now: datetime) -> int:
@@ -87,3 +84,7 @@ class Timer:
         old = self._chance[slot]
         newer = np.where(np.isfinite(old), old + _NEWEST_COUNTS * (occupied - old), occupied)
         self._chance[slot] = np.where(np.isfinite(occupied), newer, old)
+
+
+def _pair(given: object, zone: str) -> tuple[float, float]:
+    return cast("tuple[float, float]", given[zone] if isinstance(given, Mapping) else given)
