@@ -43,7 +43,7 @@ class Silent:
     speaks
         Whether it speaks again.
     since, until
-        Arrival of the last reading before the silence, and of the tick or reading by which this was known. [ms UTC]
+        Arrival of the last reading before the silence, and minute or reading by which this was known. [ms UTC]
     rows
         The last reading before the silence, or the newest one that ended it: `raw_partition` and `raw_offset`.
     """
@@ -96,15 +96,17 @@ class Silence:
 
     def look(self, now: int, config: Meters) -> Silent | None:
         """Look for meters that have gone silent; once a minute, else None. [ms UTC]"""
-        if now - self._looked_at < LOOK_EVERY_MS:
+        # By whole minutes: what a restart forgot to have looked at is found again as it was.
+        at = now // LOOK_EVERY_MS * LOOK_EVERY_MS
+        if at == self._looked_at:
             return None
-        self._looked_at = now
+        self._looked_at = at
         rows = self.known.rows
-        overdue = np.flatnonzero((rows["at"] >= 0) & (rows["told"] == 0) & (now - rows["at"] > LEAST_SILENCE_MS))
-        silent = overdue[now - rows["at"][overdue] > self._limit_ms(overdue, rows[overdue], config)]
+        overdue = np.flatnonzero((rows["at"] >= 0) & (rows["told"] == 0) & (at - rows["at"] > LEAST_SILENCE_MS))
+        silent = overdue[at - rows["at"][overdue] > self._limit_ms(overdue, rows[overdue], config)]
         rows["told"][silent] = 1
         said = np.zeros(len(silent), np.bool_)
-        return Silent(silent, said, rows["at"][silent], np.full(len(silent), now), rows.take(silent))
+        return Silent(silent, said, rows["at"][silent], np.full(len(silent), at), rows.take(silent))
 
     @staticmethod
     def _limit_ms(meters: Ints, held: Rows, config: Meters) -> Ints:

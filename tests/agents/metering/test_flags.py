@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agents.metering.step import Metering
 from schemas.correction import CORRECTION_RECORD
-from schemas.flow import Kind, Message
+from schemas.flow import Kind, Message, Outcome
 from schemas.registry import Meter
 from schemas.topics import CORRECTIONS
 
@@ -24,7 +24,11 @@ def said(messages: Iterable[Message], meter: Meter | None = None, **flags: bool)
     metering = Metering(LATENESS_S, **flags)
     outcomes = fed(metering, [site_at(a_site("mill", meter or a_meter())), *messages])
     assert {one["reason"] for one in refused(outcomes)} <= {"late", "register_decreased"}
-    # All of them end with an hour of silence.
+    return flagged(outcomes)
+
+
+def flagged(outcomes: Iterable[Outcome]) -> list[dict[str, object]]:
+    """What was said but for silence: each of these runs ends with an hour of it, seen by its ticks."""
     return [one for one in sent(outcomes, None, CORRECTIONS.name) if one["kind"] not in {"silent", "speaks"}]
 
 
@@ -242,7 +246,7 @@ def test_restarts_and_the_moments_windows_close_at_make_no_difference(
             metering = Metering(LATENESS_S)
             metering.restore(kept)
 
-    again = sent(outcomes, None, CORRECTIONS.name)
+    again = flagged(outcomes)
     assert sorted(str(one["id"]) for one in again) == sorted(str(one["id"]) for one in plain)
     assert {one["id"]: one["by_power_kwh"] for one in again} == pytest.approx(
         {one["id"]: one["by_power_kwh"] for one in plain}
