@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import polars as pl
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY, generate_latest
 
@@ -184,10 +185,10 @@ class Service:
             )
             try:
                 await consumer.start()
-                missing = sorted(set(names) - await consumer.topics())
-                places = [TopicPartition(name, one) for name in names for one in _partitions(consumer, name)]
-                if not missing and places:
-                    consumer.assign(places)
+                places = await _places(self._brokers)
+                missing = sorted(set(names) - places.keys())
+                if not missing:
+                    consumer.assign([place for name in names for place in places[name]])
                     break
                 log.warning("topics_missing", extra={"topics": missing, "advice": "wattloop topics apply"})
             except (KafkaError, OSError) as error:
@@ -263,8 +264,19 @@ async def _polls(consumer: AIOKafkaConsumer) -> AsyncIterator[list[ConsumerRecor
         yield [record for records in polled.values() for record in records]
 
 
-def _partitions(consumer: AIOKafkaConsumer, name: str) -> list[int]:
-    return sorted(consumer.partitions_for_topic(name) or ())
+async def _places(brokers: Sequence[str]) -> dict[str, list[TopicPartition]]:
+    """Return the partitions of all topics: a consumer of Apache Kafka knows those of topics it reads only."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers), client_id=CLIENT_ID)
+    try:
+        await admin.start()
+        topics = await admin.describe_topics()
+    finally:
+        await admin.close()
+    return {
+        one["topic"]: [TopicPartition(one["topic"], place["partition"]) for place in one["partitions"]]
+        for one in topics
+        if one["partitions"]
+    }
 
 
 def _zones(view: RegistryView) -> Callable[[str, str], Served | None]:

@@ -1,4 +1,12 @@
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+class Partition(TypedDict):
+    partition: int
+
+class Topic(TypedDict):
+    topic: str
+    partitions: list[Partition]
 
 class NewTopic:
     def __init__(
@@ -24,6 +32,7 @@ class AIOKafkaAdminClient:
     async def start(self) -> None: ...
     async def close(self) -> None: ...
     async def list_topics(self) -> list[str]: ...
+    async def describe_topics(self, topics: list[str] | None = ...) -> list[Topic]: ...
     async def create_topics(
         self, new_topics: Sequence[NewTopic], timeout_ms: int | None = ..., validate_only: bool = ...
     ) -> CreateTopicsResponse: ...

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from faust.types import TP
+from kafka.admin import KafkaAdminClient, NewTopic
 
 from streams.app import build_app
 from streams.settings import Settings
@@ -14,7 +15,10 @@ pytestmark = pytest.mark.integration
 
 
 def test_what_a_fetch_gets_after_the_flow_was_stopped_is_fetched_again(broker: str, tmp_path: Path) -> None:
-    changelog = TP("transport-test-changelog", 0)
+    changelog = TP(f"transport-test-{tmp_path.name}-changelog", 0)
+    admin = KafkaAdminClient(bootstrap_servers=broker)
+    admin.create_topics([NewTopic(changelog.topic, num_partitions=1, replication_factor=1)])
+    admin.close()
 
     async def fetch_across_a_rebalance() -> tuple[int, int]:
         app = build_app(Settings(data_dir=tmp_path), f"kafka://{broker}")
