@@ -138,7 +138,7 @@ class Settings(BaseModel):
     )
     data_dir: SomePath = Field(Path(".wattloop"), description="Directory for everything kept on this machine.")
     registry: SomePath | None = Field(
-        None, description="Registry: a YAML file or a directory of them; without it, three demo factories."
+        None, description="Registry: a YAML file or a directory of them; without it, the demo sites."
     )
     archive_dir: SomePath | None = Field(
         None,

@@ -39,7 +39,7 @@ from streams.settings import Settings
 )
 @settings_flags()
 def command(flags: Flags, speed: float, days: float, replay: bool | None) -> None:
-    """Run it all: broker, history, pipeline, and a replay of recorded loads as three demo factories.
+    """Run it all: broker, history, pipeline, three demo factories as a replay of recorded loads, a simulated building.
 
     Without any setting the broker and the history are embedded. With WATTLOOP_KAFKA_URL and WATTLOOP_CLICKHOUSE_URL
     the same command runs on real servers.

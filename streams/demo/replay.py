@@ -209,8 +209,8 @@ class FieldProducer:
         """Flush and disconnect."""
         await self._producer.stop()
 
-    async def send(self, readings: pl.DataFrame) -> None:
-        """Send readings in their order and wait until all are acknowledged.
+    async def send(self, readings: pl.DataFrame, topic: str | None = None) -> None:
+        """Send readings in their order and wait until all are acknowledged; to another topic if one is named.
 
         Raises
         ------
@@ -221,7 +221,7 @@ class FieldProducer:
         stamps = readings["ts"].to_list()
         acknowledgements = [
             await self._producer.send(
-                self._topic,
+                self._topic if topic is None else topic,
                 value=value,
                 key=key.encode(),
                 partition=partition_for(key, self._partitions),

@@ -33,6 +33,7 @@ PERIODS = {
 
 REPLAY = "replay of recorded loads (steel works KR, SimBench DE)"
 NO_REPLAY = "no replay: only what is sent to the broker is shown"
+SIMULATED = "simulated building"
 MAPPED = "mapped to demo factories that do not exist, shifted in time"
 FORGETFUL = (
     "The embedded broker keeps its topics in memory: they are gone when it restarts, by itself at its memory "
@@ -96,6 +97,8 @@ class Progress:
         How often it has been restarted because of that.
     note
         What is going on just now, such as `draining`; empty most of the time.
+    building
+        How the zones of the simulated building are; empty where there is none.
     """
 
     speed: float | None
@@ -106,6 +109,7 @@ class Progress:
     bound_bytes: int | None = None
     broker_restarts: int = 0
     note: str = ""
+    building: str = ""
 
 
 class Screen:
@@ -140,12 +144,14 @@ class Screen:
 
     def lines(self) -> list[str]:
         """Return one JSON object per site that has figures, for a log instead of a terminal."""
-        progress = {
+        progress: dict[str, str | int | float | None] = {
             "readings": self.progress.readings,
             "readings_per_s": round(self.progress.readings_per_s, 1),
             "broker_bytes": self.progress.broker_bytes,
             "broker_restarts": self.progress.broker_restarts,
         }
+        if self.progress.building:
+            progress["simulated_building"] = self.progress.building
         return [
             json.dumps({"event": "site_live", **self._figures[factory.site_id], **progress}, ensure_ascii=False)
             for factory in self._factories
@@ -214,6 +220,8 @@ class Screen:
         facts.add_row("admin", f"{self._served.admin}/metrics  /livez  /readyz")
         facts.add_row("history", self._served.history)
         parts: list[RenderableType] = [what, facts]
+        if self.progress.building:
+            parts.append(Text.assemble((SIMULATED, "bold"), f": {self.progress.building}"))
         if self._served.embedded_broker:
             parts.append(Text(FORGETFUL, style="dim"))
         return Panel(Group(*parts), title="Wattloop", title_align="left", box=box.ROUNDED)

@@ -84,12 +84,19 @@ class Service:
         self._reading = False
 
     async def run(self) -> int:
-        """Run until a signal; return 0 if the plant has everything back, else 1."""
+        """Run as a process until a signal; return 0 if the plant has everything back, else 1."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         admin = Admin(self._settings.admin_host, self._settings.admin_port, self._alive, self._ready, _metrics)
         admin.start()
+        try:
+            return await self.serve()
+        finally:
+            admin.stop()
+
+    async def serve(self) -> int:
+        """Serve until cancelled, or until `run` is told to stop; return 0 if the plant has everything back, else 1."""
         asked = asyncio.create_task(self._stop.wait())
         tasks = [asyncio.create_task(one) for one in self._tasks()]
         try:
@@ -102,7 +109,6 @@ class Service:
             given_back = await self._gateway.stop()
             ended, _ = await asyncio.wait(tasks, timeout=_LEAVE_S)
             await self._last_acks()
-            admin.stop()
         broken = [error for task in ended if not task.cancelled() and (error := task.exception()) is not None]
         for error in broken:
             log.error("hvac_gateway_failed", exc_info=error)

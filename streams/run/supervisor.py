@@ -22,10 +22,12 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from schemas.registry import Registry
-from schemas.topics import METER_READINGS, REGISTRY, SITE_LIVE
+from schemas.topics import METER_READINGS, REGISTRY, SITE_LIVE, Topic
 from streams.broker import TOPICS_CLIENT_ID, changelog_topic, ensure_topics
+from streams.demo.building import SITE_ID
 from streams.demo.replay import FieldProducer, Replay
 from streams.demo.screen import Factory, Progress, Screen, Served
+from streams.demo.steered import SteeredBuilding, steer
 from streams.embedded.broker import EmbeddedBroker, free_port
 from streams.embedded.gate import Gate
 from streams.leaving import leave
@@ -78,6 +80,7 @@ class Supervisor:
     _broker: EmbeddedBroker | None = None
     _worker: WorkerProcess = field(init=False)
     _replay: Replay | None = None
+    _building: SteeredBuilding | None = None
     _screen: Screen = field(init=False)
     _producer: FieldProducer | None = None
     _kafka_url: str = ""
@@ -88,13 +91,16 @@ class Supervisor:
 
     async def run(self) -> int:
         """Run until told to stop; return the exit code."""
-        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings = self.settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
         try:
             await self._prepare()
             await self._start_log()
             self._spawn("screen", self._screen.run(self.console))
             self._spawn("live", self._follow_live())
             self._spawn_replay()
+            if self._building is not None:
+                self._spawn("building", steer(settings, self._kafka_url, self._building, self._clock_ms))
             return await self._watch()
         except WorkerFailed as error:
             log.error("worker_failed", extra={"error": str(error)})
@@ -151,6 +157,9 @@ class Supervisor:
             kept = load_position_ms(self._position_path)
             first = int((self.clock() - self.days * DAY_S) * 1000)
             self._replay = Replay(first if kept is None else kept, self.speed)
+            if any(site.id == SITE_ID for site in self.registry.sites):
+                path = settings.data_dir / f"{SITE_ID}.json"
+                self._building = SteeredBuilding(path, self._replay.position_ms, self._clock_ms)
         self._screen = Screen(
             [Factory(s.id, s.name, s.name_zh, ZoneInfo(s.time_zone)) for s in self.registry.sites],
             Served(self.kafka, admin, masked(settings.clickhouse_dsn), self._broker is not None),
@@ -256,7 +265,8 @@ class Supervisor:
         self._note("")
 
     async def _finish(self) -> None:
-        await self._cancel("screen", "live")
+        # The building gets everything back while there is a broker to tell it to.
+        await self._cancel("building", "screen", "live")
         if self._started and not await self._end_log(STOP_WITHIN_S):
             # The broker's memory goes with it; what was sent since the last kept state is sent again next time.
             log.warning("stopped_before_everything_was_read")
@@ -280,6 +290,16 @@ class Supervisor:
         if self._producer is None:
             raise RuntimeError("the replay sends although no broker is there")
         await self._producer.send(readings)
+        if self._building is not None:
+            await self._building.go_on(int(readings["ts"][-1]), self._send_to)
+
+    async def _send_to(self, topic: Topic, measured: pl.DataFrame) -> None:
+        if self._producer is None:
+            raise RuntimeError("the building measures although no broker is there")
+        await self._producer.send(measured, self.settings.topic_name(topic))
+
+    def _clock_ms(self) -> int:
+        return int(self.clock() * 1000)
 
     async def _follow_live(self) -> None:
         """Feed the screen; it shows what any consumer of site.live.v1 sees."""
@@ -326,6 +346,7 @@ class Supervisor:
             readings=sent,
             broker_bytes=self._broker.rss_bytes() if self._broker is not None else None,
             broker_restarts=self.broker_restarts,
+            building="" if self._building is None else self._building.text(),
         )
 
     def _note(self, text: str) -> None:

@@ -111,4 +111,4 @@ def test_the_settings_and_the_registry_of_an_example_are_accepted(path: Path, tm
     settings, registry = load_configuration(flags, environ, want_registry=True)
 
     assert settings.kafka_url == environ["WATTLOOP_KAFKA_URL"]
-    assert len(registry.sites) == (len(files) - 1 if files else 3)
+    assert len(registry.sites) == (len(files) - 1 if files else 4)

@@ -15,7 +15,7 @@ def test_the_demo_registry_is_right():
     checked = run("registry", "check", str(DEMO_REGISTRY))
 
     assert checked.exit_code == 0
-    assert checked.output.endswith("is right: 1 tenant, 3 sites, 5 meters\n")
+    assert checked.output.endswith("is right: 1 tenant, 4 sites, 8 meters\n")
 
 
 def test_a_wrong_registry_is_listed_on_stderr_with_exit_code_2(tmp_path):
@@ -55,7 +55,7 @@ def test_show_without_a_broker_shows_the_files_as_a_tree_of_meters():
 def test_show_can_be_read_by_programs():
     shown = json.loads(run("registry", "show", "--json").output)
 
-    assert [site["id"] for site in shown["sites"]] == ["zj-steel", "gd-panels", "js-textiles"]
+    assert [site["id"] for site in shown["sites"]] == ["zj-steel", "gd-panels", "js-textiles", "sim-building"]
 
 
 @pytest.mark.parametrize("words", [(), ("registry",), ("registry", "check"), ("registry", "apply"), ("config",)])

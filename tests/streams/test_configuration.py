@@ -73,7 +73,7 @@ def test_three_wrong_settings_and_two_wrong_registry_entries_are_one_message_tha
 def test_without_a_registry_the_demo_factories_are_loaded():
     _, registry = load_configuration({}, {}, want_registry=True)
 
-    assert [site.id for site in registry.sites] == ["zj-steel", "gd-panels", "js-textiles"]
+    assert [site.id for site in registry.sites] == ["zj-steel", "gd-panels", "js-textiles", "sim-building"]
     assert {site.meter("main").interval_s for site in registry.sites} == {900}
 
 

@@ -201,9 +201,10 @@ def test_apply_and_show_say_what_they_did(broker, monkeypatch):
         "added     site/zj-steel",
         "added     site/gd-panels",
         "added     site/js-textiles",
-        "4 added, 0 changed, 0 unchanged, 0 deleted",
+        "added     site/sim-building",
+        "5 added, 0 changed, 0 unchanged, 0 deleted",
     ]
-    assert second.output == "0 added, 0 changed, 4 unchanged, 0 deleted: nothing to do\n"
+    assert second.output == "0 added, 0 changed, 5 unchanged, 0 deleted: nothing to do\n"
     assert shown.output.startswith("From cli.registry.v1\n")
     assert "site zj-steel  Demo steel works, Zhejiang 浙江演示钢厂  revision " in shown.output
 

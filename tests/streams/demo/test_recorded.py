@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.reading import FIELD
 from streams.demo import DEMO_REGISTRY
+from streams.demo.building import METER_IDS, SITE_ID
 from streams.demo.recorded import (
     ANCHOR_MS,
     FACTORY_ZONE,
@@ -165,4 +166,5 @@ def test_the_meters_are_those_of_the_demo_registry():
 
     registered = {(site["id"], meter["id"]) for site in registry["sites"] for meter in site["meters"]}
 
-    assert {(meter.site_id, meter.meter_id) for meter in METERS} == registered
+    simulated = {(SITE_ID, meter_id) for meter_id in METER_IDS}
+    assert {(meter.site_id, meter.meter_id) for meter in METERS} | simulated == registered
