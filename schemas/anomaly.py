@@ -35,7 +35,7 @@ class Severity(StrEnum):
     HIGH = "high"
 
 
-RULE_VERSION = "1"
+RULE_VERSION = "2"
 
 # One record per change of an anomaly on anomalies.v1; `ts` is the end of the quarter hour that caused it, in ms UTC.
 ANOMALY_RECORD: dict[str, pl.DataType] = {

@@ -1,8 +1,12 @@
 """Left on: a meter that draws on in hours in which it is usually off or on stand-by.
 
-Each night (16:00 to 08:00 local, as far as it is off then) and each day-time is scored: how many hours' worth of
-running it drew, above what it usually draws in these hours, in one go. Its limit is what it did in comparable nights or
-day-times before. What goes on for longer than a night is also scored as a whole, against the longest of each day.
+Each part of a night (16:00 to 08:00 local, as far as it is off then) and each day-time is scored: how many hours'
+worth of running it drew, above what it usually draws in these hours, in one go. Its limit is what it did in the same
+part of nights, or in day-times, before. What goes on for longer is also scored as a whole, against the longest of each
+day.
+
+A night has parts because what is usual in one is not in another: who begins an hour early on some mornings would
+otherwise hide what is left on in the evening. What is drawn in one go is not cut where a part of the night ends.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +20,8 @@ NIGHT = Rule(spans=60, least=30, margin=1.5, floor=0.4)
 WORKING_DAYTIME = Rule(spans=60, least=30, margin=1.5, floor=0.4)
 FREE_DAYTIME = Rule(spans=26, least=8, margin=1.25, floor=0.4)
 WHOLE = Rule(spans=60, least=30, margin=1.3, floor=2.0)
-_RULES = {"night": NIGHT, "working": WORKING_DAYTIME, "free": FREE_DAYTIME, "whole": WHOLE}
+_NIGHTS = ("night16", "night20", "night00", "night04")  # parts of a night, by the local hour they begin at
+RULES = dict.fromkeys(_NIGHTS, NIGHT) | {"working": WORKING_DAYTIME, "free": FREE_DAYTIME, "whole": WHOLE}
 
 _LEAST_EXCESS = 0.2  # of the span between off and running; less is no machine
 _TOLERANCE = 1.0  # mean deviations that are left out of the excess
@@ -47,7 +52,7 @@ class Idling:
     Parameters
     ----------
     limits
-        By kind of span: night, day-time of a working day, day-time of another one; and of wholes.
+        By kind of span: part of a night, day-time of a working day, day-time of another one; and of wholes.
     span
         The running span; empty before the first.
     score, highest
@@ -60,7 +65,7 @@ class Idling:
         Whether something of the span, and of the day, could be scored.
     """
 
-    limits: dict[str, Limit] = field(default_factory=lambda: {name: Limit() for name in _RULES})
+    limits: dict[str, Limit] = field(default_factory=lambda: {name: Limit() for name in RULES})
     span: str = ""
     score: float = 0.0
     highest: float = 0.0
@@ -88,14 +93,15 @@ class Idling:
         is_wanted
             Whether something is made meanwhile.
         """
-        span = "night" if is_night(hour) else "working" if of is DayClass.WORKING else "free"
+        part = "night" if is_night(hour) else "working" if of is DayClass.WORKING else "free"
+        span = _night_of(hour) if part == "night" else part
         if span != self.span:
-            self._end()
+            self._end(goes_on=span in _NIGHTS and self.span in _NIGHTS)
             self.span = span
         if not day.is_off[hour]:
             self.score = self.whole = 0.0
             return Verdict(should_be_off=False, above_kw=None)
-        if power_kw is None or not day.knows_off or day.off_hours(at_night=span == "night") < _LEAST_OFF_HOURS[span]:
+        if power_kw is None or not day.knows_off or day.off_hours(at_night=part == "night") < _LEAST_OFF_HOURS[part]:
             return Verdict(should_be_off=True, above_kw=None)
         self.counted = self.day_counted = True
         above_kw = power_kw - day.usual_kw[hour]
@@ -116,9 +122,9 @@ class Idling:
         """Return the score that is farthest beyond its limit; None while none is."""
         found = None
         for name, score in ((self.span, self.score), ("whole", self.whole)):
-            limit = self.limits[name].of(_RULES[name])
+            limit = self.limits[name].of(RULES[name])
             if limit is not None and score > limit and (found is None or score / limit > found.score / found.limit):
-                found = Beyond(score, limit, self.limits[name].compared_with(_RULES[name]))
+                found = Beyond(score, limit, self.limits[name].compared_with(RULES[name]))
         return found
 
     def stop(self) -> None:
@@ -132,8 +138,21 @@ class Idling:
         self.longest = 0.0
         self.day_counted = False
 
-    def _end(self) -> None:
+    def _end(self, *, goes_on: bool) -> None:
         if self.counted:
-            self.limits[self.span].note(self.highest, _RULES[self.span])
-        self.score = self.highest = 0.0
+            self.limits[self.span].note(self.highest, RULES[self.span])
+        if not goes_on:
+            self.score = 0.0
+        self.highest = self.score
         self.counted = False
+
+
+def _night_of(hour: int) -> str:
+    """Return the part of the night a local hour belongs to.
+
+    Examples
+    --------
+    >>> [_night_of(hour) for hour in (16, 19, 20, 23, 0, 7)]
+    ['night16', 'night16', 'night20', 'night20', 'night00', 'night04']
+    """
+    return f"night{hour // 4 * 4:02d}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.anomalies.episodes import Episode, Toll
 from agents.anomalies.hearing import Ended, Hearing, Mute, Usual
-from agents.anomalies.idling import Idling
+from agents.anomalies.idling import RULES, Idling
 from agents.anomalies.limits import Limit
 from agents.anomalies.meter import DRAWN_QUARTERS, Drawn, MeterWatch
 from agents.anomalies.profile import HOURS, DayClass, Floats, Profile
@@ -166,8 +166,8 @@ def _watch(head: Mapping[str, Any], floats: Floats) -> MeterWatch:
     return MeterWatch(
         Profile(mean.reshape(shape), deviation.reshape(shape), recent, head["days"]),
         Idling(
-            {name: Limit.of_numbers(numbers) for name, numbers in head["night"].items()},
-            *head["idle"],
+            _limits(head["night"]),
+            *_of_span(head["idle"]),
         ),
         Surging(Limit.of_numbers(surge), deque(excess, SURGE_QUARTERS), surge_highest, surge_counted),
         Shifting(Limit.of_numbers(creep), [float("nan") if one is None else one for one in levels]),
@@ -183,6 +183,20 @@ def _watch(head: Mapping[str, Any], floats: Floats) -> MeterWatch:
         surged_on,
         unusual,
     )
+
+
+def _limits(numbers: Mapping[str, list[float]]) -> dict[str, Limit]:
+    """Take up limits; a snapshot of rule version 1 has one for the whole night, with which each part of it begins."""
+    whole_night = numbers.get("night", [0])
+    return {name: Limit.of_numbers(numbers.get(name, whole_night)) for name in RULES}
+
+
+def _of_span(idle: list[Any]) -> list[Any]:
+    """Take up the running span; one that is no longer a span of its own is not noted when it ends."""
+    span, score, highest, whole, longest, began_at, counted, day_counted = idle
+    if span not in RULES:
+        span, counted = "", False
+    return [span, score, highest, whole, longest, began_at, counted, day_counted]
 
 
 def _episode(found: dict[str, Any]) -> Episode:

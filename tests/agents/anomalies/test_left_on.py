@@ -157,6 +157,26 @@ def test_nothing_is_said_while_too_little_is_known():
     assert told(agent, days_of(a_works(), MONDAY + timedelta(14), 3, but(tuesday, "press", EVENING, 50.0))) == []
 
 
+def test_early_starts_on_some_mornings_do_not_hide_what_is_left_on_in_the_evening():
+    load = usual_kw
+    for number in range(0, LEARNT, 7):
+        load = but(MONDAY + timedelta(number), "press", from_to("04:00", "06:00"), 50.0, load)
+    agent = learnt(a_works(), load)
+    rows = of(told(agent, [day_of(a_works(), TODAY, but(TODAY, "press", EVENING, 50.0))]))
+
+    assert rows[0]["status"] == "opened"
+    assert clock(rows[0]["opened_at"]) <= "2026-07-20 18:45"
+
+
+def test_what_is_drawn_in_one_go_is_one_anomaly_in_all_parts_of_a_night():
+    agent = learnt(a_works())
+    rows = of(told(agent, [day_of(a_works(), TODAY, but(TODAY, "press", from_to("19:45", "21:00"), 50.0))]))
+
+    assert clock(rows[0]["began_at"]) == "2026-07-20 19:45"
+    assert clock(rows[0]["opened_at"]) == "2026-07-20 20:15"
+    assert [row["status"] for row in rows].count("opened") == 1
+
+
 def test_what_goes_on_every_night_becomes_usual():
     load = usual_kw
     for number in range(60):

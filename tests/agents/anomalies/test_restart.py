@@ -6,6 +6,11 @@ import polars as pl
 import pytest
 from watched import LEARNT, MONDAY, REFERENCE, a_works, but, days_of, from_to, learnt, site_at, told, usual_kw
 
+from agents.anomalies.idling import NIGHT, Idling
+from agents.anomalies.limits import Limit
+from agents.anomalies.meter import MeterWatch
+from agents.anomalies.site import SiteWatch
+from agents.anomalies.state import from_bytes, to_bytes
 from agents.anomalies.step import Anomalies
 from schemas.flow import Message
 
@@ -60,6 +65,20 @@ def test_each_anomaly_has_one_beginning_one_end_and_records_in_order(a_week: lis
         if mine[0]["kind"] != "peak_share":  # which goes on for the days it is made of
             assert mine[-1]["status"] == "closed"
             assert mine[-1]["ended_at"] == mine[-1]["ts"]
+
+
+def test_a_snapshot_with_one_limit_for_the_whole_night_is_taken_up_by_each_part_of_it():
+    whole_night = Limit()
+    for _ in range(40):
+        whole_night.note(2.0, NIGHT)
+    before = {"night": whole_night, "working": Limit(), "free": Limit(), "whole": Limit()}
+    record = site_at(a_works()).record
+    assert record is not None
+    packed = to_bytes(SiteWatch(record, {"press": MeterWatch(idling=Idling(before, "night", counted=True))}), {})
+    idling = from_bytes(packed)[0].meters["press"].idling
+
+    assert [idling.limits[part].of(NIGHT) for part in ("night16", "night20", "night00", "night04")] == [3.0] * 4
+    assert (idling.span, idling.counted) == ("", False)
 
 
 def test_a_meter_that_leaves_the_registry_is_forgotten_and_learnt_anew_when_it_returns():
