@@ -17,6 +17,9 @@ class CorrectionKind(StrEnum):
     ROLLOVER = "rollover"  # the register passed its maximum: energy goes on across it
     RESET = "reset"  # the register fell to about zero: what it counted since then is known, what was before is not
     REGISTER_FAULT = "register_fault"  # the register went back, nobody knows why: no energy between the two readings
+    IMPOSSIBLE_JUMP = (
+        "impossible_jump"  # it rose by more than its circuit can carry: no energy between the two readings
+    )
     REGISTER_STUCK = "register_stuck"  # the register stands still while the meter's own power says it should count
     REGISTER_MOVES = "register_moves"  # one that was stuck moves again
     CLOCK_SLIP = "clock_slip"  # stamps no longer fit the time readings arrive

@@ -287,7 +287,7 @@ def anchors_of(due: Segments, last: Ints) -> tuple[Rows, Ints]:
     cut = np.flatnonzero(straddles)
     assign(anchors, cut, a.take(cut))
     anchors["ts"] = close_to
-    fault = how == FAULT
+    fault = how >= FAULT
     unknown = {
         "import_kwh": fault,
         "export_kwh": fault,

@@ -10,7 +10,7 @@ from agents.metering.ragged import Rows
 from agents.metering.revising import Revised
 from agents.metering.silence import Silent
 from agents.metering.stuck import Stood
-from agents.metering.turning import FAULT, RESET, ROLLOVER, SWAP
+from agents.metering.turning import FAULT, JUMP, RESET, ROLLOVER, SWAP
 from schemas.correction import CORRECTION_RECORD, CorrectionKind
 from schemas.window import WINDOW_MS
 
@@ -21,6 +21,7 @@ _KINDS = {
     ROLLOVER: CorrectionKind.ROLLOVER,
     RESET: CorrectionKind.RESET,
     FAULT: CorrectionKind.REGISTER_FAULT,
+    JUMP: CorrectionKind.IMPOSSIBLE_JUMP,
 }
 
 

@@ -29,6 +29,7 @@ _CONFIG = np.dtype(
         ("max_gap_ms", "<i8"),
         ("interval_ms", "<i8"),
         ("register_max_kwh", "<f8"),  # multiplier applied; NaN where none is known
+        ("rated_kw", "<f8"),  # in primary units; NaN where none is known
         ("by_interval", "<i8"),  # 1: sends the energy of intervals, and no registers
     ]
 )
@@ -54,6 +55,7 @@ class Described(NamedTuple):
     register_max_kwh: float = np.nan
     swaps: tuple[Swapped, ...] = ()
     by_interval: bool = False
+    rated_kw: float = np.nan
 
 
 class PlainMeter(TypedDict):
@@ -64,6 +66,7 @@ class PlainMeter(TypedDict):
     multiplier: float
     interval_s: int
     register_max_kwh: NotRequired[float | None]
+    rated_kw: NotRequired[float | None]
     swaps: NotRequired[list[dict[str, object]]]
     sends: NotRequired[str]
 
@@ -98,6 +101,7 @@ def described(meters: Iterable[PlainMeter]) -> list[Described]:
             _number(one.get("register_max_kwh")),
             tuple(_swapped(Swap.model_validate(swap)) for swap in one.get("swaps", ())),
             one.get("sends") == Sends.INTERVALS.value,
+            _number(one.get("rated_kw")),
         )
         for one in meters
     )
@@ -162,6 +166,7 @@ class Meters:
                 round((MISSING_INTERVALS if m.by_interval else GAP_INTERVALS) * m.interval_s * 1000),
                 m.interval_s * 1000,
                 m.register_max_kwh * m.multiplier,
+                m.rated_kw,
                 m.by_interval,
             )
             for m in meters

@@ -1,4 +1,4 @@
-"""Registers that do not simply go on: rollovers, declared swaps, resets and faults.
+"""Registers that do not simply go on: rollovers, declared swaps, resets, faults and impossible jumps.
 
 Only intervals between two real readings are judged. An interpolated point inside such an interval counts in the frame
 of the later reading, so what follows it is an ordinary difference.
@@ -16,10 +16,17 @@ REGISTERS = ("import_kwh", "export_kwh")
 # A register that goes back is a rollover when it was in the last tenth of its range and is in the first one.
 _NEAR_END = 0.1
 
+_HOUR_MS = 3_600_000.0
+
 # One that falls to this share of what it was, or below, began anew.
 _ABOUT_ZERO = 0.01
 
-NOTHING, SWAP, ROLLOVER, RESET, FAULT = range(5)
+# No circuit carries this many times what it is rated for; and a register may owe its last digits.
+_IMPOSSIBLE = 10.0
+_OWED_STEPS = 2.0
+
+# The energy of an interval is not known from FAULT on.
+NOTHING, SWAP, ROLLOVER, RESET, FAULT, JUMP = range(6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Turns:
     Parameters
     ----------
     how
-        Of each interval `NOTHING`, `SWAP`, `ROLLOVER`, `RESET` or `FAULT`.
+        Of each interval `NOTHING`, `SWAP`, `ROLLOVER`, `RESET`, `FAULT` or `JUMP`.
     import_kwh, export_kwh
         Energy of each interval; NaN where it is not known.
     """
@@ -67,7 +74,13 @@ def judged(a: Rows, b: Rows, real: Flags, meters: Ints, known: Meters) -> Turns:
             if back[place] or number in swapped:
                 maximum_kwh = float(known.config(meters[place : place + 1])["register_max_kwh"][0])
                 how[place] = _resolve((a[place], b[place]), maximum_kwh, swapped.get(number), energies, place)
-    fault = how == FAULT
+    config = known.config(meters)
+    rated_kw = config["rated_kw"]
+    if not np.isnan(rated_kw).all():
+        most_kwh = _IMPOSSIBLE * rated_kw * (b["ts"] - a["ts"]) / _HOUR_MS + _OWED_STEPS * config["multiplier"]
+        beyond = (energies["import_kwh"] > most_kwh) | (energies["export_kwh"] > most_kwh)
+        how[beyond & real & (how != SWAP)] = JUMP
+    fault = how >= FAULT
     for energy in energies.values():
         energy[fault] = np.nan
     return Turns(how, energies["import_kwh"], energies["export_kwh"])

@@ -99,6 +99,53 @@ def test_a_register_that_goes_back_for_no_reason_is_a_fault_and_a_dead_letter():
     assert [row["reason"] for row in refused(outcomes)] == ["register_decreased"]
 
 
+def test_more_than_a_circuit_can_carry_is_an_impossible_jump_and_no_energy():
+    # 60 kW can be 1 kWh a minute; ten times that and two digits of the display are the limit: 12 kWh.
+    outcomes = measured({0: 499.0, 60: 500.0, 120: 512.5, 180: 513.5}, a_meter(rated_kw=60.0))
+
+    assert kwh(outcomes) == pytest.approx([1.0, 1.0])
+    assert corrections(outcomes) == [("impossible_jump", None, 500.0, 512.5)]
+    assert refused(outcomes) == []
+
+
+def test_a_spike_of_a_register_counts_neither_on_its_way_up_nor_down():
+    outcomes = measured({0: 99.0, 60: 100.0, 120: 1_000_100.0, 180: 102.0, 240: 103.0}, a_meter(rated_kw=60.0))
+
+    # That it fell to 1 % of what it was would be a reset, after which all that it shows was counted: 102 kWh a minute.
+    assert kwh(outcomes) == pytest.approx([1.0, 1.0])
+    assert [kind for kind, *_ in corrections(outcomes)] == ["impossible_jump", "impossible_jump"]
+
+
+@pytest.mark.parametrize(
+    ("after", "meter", "expected_kwh"),
+    [
+        pytest.param(512.0, a_meter(rated_kw=60.0), 12.0, id="at the limit"),
+        pytest.param(503.0, a_meter(rated_kw=60.0, multiplier=10.0), 30.0, id="two digits of a coarse display"),
+        pytest.param(99_999.0, a_meter(), 99_499.0, id="nothing is rated"),
+    ],
+)
+def test_what_a_circuit_can_carry_counts(after: float, meter: Meter, expected_kwh: float):
+    outcomes = measured({60: 500.0, 120: after}, meter)
+
+    assert kwh(outcomes) == pytest.approx([expected_kwh])
+    assert corrections(outcomes) == []
+
+
+def test_after_a_long_pause_a_jump_is_what_could_not_be_counted_in_it():
+    outcomes = measured({0: 99.0, 60: 100.0, 7260: 1_200.0, 7320: 1_201.0}, a_meter(rated_kw=60.0))
+
+    # Two hours at ten times 60 kW are 1,200 kWh and two.
+    assert sum(kwh(outcomes)) == pytest.approx(1.0 + 1_100.0 + 1.0)
+    assert corrections(outcomes) == []
+
+
+def test_a_jump_is_the_same_however_often_windows_close_within_it():
+    outcomes = measured({0: 100.0, 90: 101.0, 330: 9001.0, 360: 9001.5, 500: 9002.0}, a_meter(rated_kw=60.0))
+
+    assert sum(kwh(outcomes)) == pytest.approx(1.0 + 0.5 + 0.5 * 120 / 140)
+    assert [kind for kind, *_ in corrections(outcomes)] == ["impossible_jump"]
+
+
 def test_a_correction_names_its_windows_and_readings():
     rows = readings(
         *({"s": s, "import_kwh": kwh, "raw_offset": n} for n, (s, kwh) in enumerate([(0, 9.0), (70, 0.0), (130, 0.5)]))
