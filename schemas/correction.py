@@ -1,7 +1,7 @@
 """A correction: why the energy of a meter is not simply what its registers say, or not what was said before.
 
-Stuck registers, slipped clocks and silent meters are only flagged: nobody knows what the register should have shown, or
-since when the clock is wrong, so no reading and no energy is altered.
+Stuck registers, slipped clocks, silent and reversed meters are only flagged: nobody knows what the register should have
+shown, or since when the clock is wrong, so no reading and no energy is altered.
 """
 
 from enum import StrEnum
@@ -26,6 +26,8 @@ class CorrectionKind(StrEnum):
     CLOCK_RIGHT = "clock_right"  # they fit again
     SILENT = "silent"  # nothing arrives of a meter for much longer than is usual for it
     SPEAKS = "speaks"  # one that was silent is heard of again
+    REVERSED = "reversed"  # a meter that can only draw seems to feed in: it is wired the wrong way round
+    DRAWS = "draws"  # one that was reversed draws again
 
 
 # One record per correction on corrections.v1; `ts` is `window_from`, in ms UTC.

@@ -7,6 +7,7 @@ from agents.metering.clocks import Slipped
 from agents.metering.closing import Turned
 from agents.metering.meters import Meters
 from agents.metering.ragged import Rows
+from agents.metering.reversed import Backwards
 from agents.metering.revising import Revised
 from agents.metering.silence import Silent
 from agents.metering.stuck import Stood
@@ -160,6 +161,31 @@ def of_slipped(slipped: Slipped, known: Meters) -> pl.DataFrame:
         "revision": pl.repeat(0, len(slipped.meters), dtype=pl.Int32, eager=True),
     }
     return _recorded(columns, pl.Series(slipped.after["ts"].copy()))
+
+
+def of_reversed(backwards: Backwards, known: Meters) -> pl.DataFrame:
+    """Return a record for each meter that was found to be the wrong way round, or to draw again.
+
+    Parameters
+    ----------
+    backwards
+        These meters.
+    known
+        Descriptions of the meters.
+    """
+    b = backwards.b
+    columns: dict[str, pl.Series] = {
+        **known.named(backwards.meters),
+        **_of_one_reading(b),
+        "kind": _either(pl.Series(backwards.draws), CorrectionKind.DRAWS, CorrectionKind.REVERSED),
+        "window_from": pl.Series(backwards.since // WINDOW_MS * WINDOW_MS),
+        "window_until": pl.Series(-(-b["ts"] // WINDOW_MS) * WINDOW_MS),
+        # As it was sent, and as it stays: nobody turns the sign of a meter but who looks at it.
+        "export_before_kwh": pl.Series(backwards.kwh),
+        "export_after_kwh": pl.Series(backwards.kwh),
+        "revision": pl.repeat(0, len(b), dtype=pl.Int32, eager=True),
+    }
+    return _recorded(columns, pl.Series(b["ts"].copy()))
 
 
 def of_silent(silent: Silent, known: Meters) -> pl.DataFrame:

@@ -1,13 +1,16 @@
-"""Flags: meters whose registers are stuck, whose clocks slipped, or that have gone silent."""
+"""Flags: meters whose registers are stuck, whose clocks slipped, that are silent, or wired the wrong way round."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
 from agents.metering.clocks import Clocks
 from agents.metering.closing import Segments
-from agents.metering.correcting import of_silent, of_slipped, of_stood
+from agents.metering.correcting import of_reversed, of_silent, of_slipped, of_stood
 from agents.metering.meters import Meters
 from agents.metering.ragged import Ints, Rows
+from agents.metering.reversed import Reversed
 from agents.metering.silence import Silence
 from agents.metering.stuck import Stuck
 from schemas.correction import CORRECTION_RECORD
@@ -20,7 +23,8 @@ class Flagging:
         self._stuck = Stuck()
         self._clocks = Clocks()
         self._silence = Silence()
-        self._known = (self._stuck.known, self._clocks.known, self._silence.known)
+        self._reversed = Reversed()
+        self._known = (self._stuck.known, self._clocks.known, self._silence.known, self._reversed.known)
 
     @property
     def nbytes(self) -> int:
@@ -42,8 +46,10 @@ class Flagging:
         with np.errstate(invalid="ignore", divide="ignore"):  # NaN is null, and arithmetic on it is meant
             stood = self._stuck.look(due, meters, config)
             slipped = self._clocks.look(due, meters, config)
-        said = [of_slipped(one, config) for one in slipped]
-        return said if stood is None else [of_stood(stood, config), *said]
+            backwards = self._reversed.look(due, meters, config)
+        said = [] if stood is None else [of_stood(stood, config)]
+        said += [of_slipped(one, config) for one in slipped]
+        return said if backwards is None else [*said, of_reversed(backwards, config)]
 
     def hear(self, meters: Ints, rows: Rows, config: Meters) -> pl.DataFrame:
         """Take in readings as they arrive, and return which meters speak again: `CORRECTION_RECORD`.
@@ -79,12 +85,11 @@ class Flagging:
         for each in self._known:
             each.move(before, after)
 
-    def of(self, meters: Ints) -> tuple[Rows, Rows, Rows]:
-        """Return what is known of these meters: `STANDING`, `CLOCK` and `HEARD`."""
-        return self._stuck.known.rows[meters], self._clocks.known.rows[meters], self._silence.known.rows[meters]
+    def of(self, meters: Ints) -> tuple[Rows, ...]:
+        """Return what is known of these meters: `STANDING`, `CLOCK`, `HEARD` and `BACKWARDS`."""
+        return tuple(each.rows[meters] for each in self._known)
 
-    def put(self, meters: Ints, standing: Rows, clocks: Rows, heard: Rows) -> None:
-        """Take over what is known of these meters."""
-        self._stuck.known.rows[meters] = standing
-        self._clocks.known.rows[meters] = clocks
-        self._silence.known.rows[meters] = heard
+    def put(self, meters: Ints, known: Sequence[Rows]) -> None:
+        """Take over what is known of these meters, as `of` returns it."""
+        for each, rows in zip(self._known, known, strict=True):
+            each.rows[meters] = rows

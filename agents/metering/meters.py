@@ -4,7 +4,7 @@ The meters of a site have consecutive numbers, in the order of their ids. So sta
 of a batch costs what the batch is long, not how many meters there are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
@@ -31,6 +31,7 @@ _CONFIG = np.dtype(
         ("register_max_kwh", "<f8"),  # multiplier applied; NaN where none is known
         ("rated_kw", "<f8"),  # in primary units; NaN where none is known
         ("by_interval", "<i8"),  # 1: sends the energy of intervals, and no registers
+        ("draws_only", "<i8"),  # 1: nothing behind it feeds in
     ]
 )
 
@@ -56,6 +57,7 @@ class Described(NamedTuple):
     swaps: tuple[Swapped, ...] = ()
     by_interval: bool = False
     rated_kw: float = np.nan
+    draws_only: bool = False
 
 
 class PlainMeter(TypedDict):
@@ -63,6 +65,7 @@ class PlainMeter(TypedDict):
 
     id: str
     kind: str
+    parent: NotRequired[str | None]
     multiplier: float
     interval_s: int
     register_max_kwh: NotRequired[float | None]
@@ -87,11 +90,12 @@ class _Place(NamedTuple):
     ids: tuple[str, ...]
 
 
-def described(meters: Iterable[PlainMeter]) -> list[Described]:
+def described(meters: Sequence[PlainMeter]) -> list[Described]:
     """Return meters, given as plain data of a site record, in the order of their ids.
 
     Whole sites would be checked anew, which takes a restart of many too long.
     """
+    feeding = _may_feed_in(meters)
     return sorted(
         Described(
             one["id"],
@@ -102,9 +106,22 @@ def described(meters: Iterable[PlainMeter]) -> list[Described]:
             tuple(_swapped(Swap.model_validate(swap)) for swap in one.get("swaps", ())),
             one.get("sends") == Sends.INTERVALS.value,
             _number(one.get("rated_kw")),
+            one["id"] not in feeding,
         )
         for one in meters
     )
+
+
+def _may_feed_in(meters: Sequence[PlainMeter]) -> set[str]:
+    """Return the grid connections, generation, and the meters above generation."""
+    parents = {one["id"]: one.get("parent") for one in meters}
+    found = {one["id"] for one in meters if one["kind"] == MeterKind.GRID.value}
+    for one in meters:
+        above = one["id"] if one["kind"] == MeterKind.GENERATION.value else None
+        while above is not None and above not in found:
+            found.add(above)
+            above = parents.get(above)
+    return found
 
 
 def _swapped(swap: Swap) -> Swapped:
@@ -168,6 +185,7 @@ class Meters:
                 m.register_max_kwh * m.multiplier,
                 m.rated_kw,
                 m.by_interval,
+                m.draws_only,
             )
             for m in meters
         ]

@@ -17,6 +17,7 @@ from agents.metering.clocks import NO_CLOCK
 from agents.metering.meters import Described, described
 from agents.metering.past import PAST, REVISED
 from agents.metering.ragged import Ints, Rows
+from agents.metering.reversed import NOT_BACKWARDS
 from agents.metering.shelves import POINT
 from agents.metering.silence import NOT_HEARD
 from agents.metering.stuck import NO_STANDING
@@ -31,7 +32,7 @@ _OLD_PARTS = 7
 # Snapshots that were written before meters were flagged have no parts about that.
 _UNFLAGGED_PARTS = 8
 _EDITION = b"\x03"
-_FLAGS = (NO_STANDING, NO_CLOCK, NOT_HEARD)
+_FLAGS = (NO_STANDING, NO_CLOCK, NOT_HEARD, NOT_BACKWARDS)
 _OLD_POINT, _OLD_PAST = (
     np.dtype([(name, kind[name]) for name in kind.names or () if name != "import_kvarh"]) for kind in (POINT, PAST)
 )
@@ -84,9 +85,7 @@ class SiteState:
     strips: Rows
     mark_counts: Ints  # ranges of revised windows of each meter
     marks: Rows
-    standing: Rows  # of each meter, `agents.metering.stuck`
-    clocks: Rows  # of each meter, `agents.metering.clocks`
-    heard: Rows  # of each meter, `agents.metering.silence`
+    flags: Sequence[Rows]  # what is known of each meter beyond its energy, `agents.metering.flagging`
 
     def to_bytes(self) -> bytes:
         """Pack it."""
@@ -98,8 +97,7 @@ class SiteState:
         ):
             beside[name] = numbers
         places = np.ascontiguousarray(self.fresh_places).view(_PLACE)
-        flags = self.standing, self.clocks, self.heard
-        arrays = (beside, self.rows, places, self.fresh, self.strips, self.marks, *flags)
+        arrays = (beside, self.rows, places, self.fresh, self.strips, self.marks, *self.flags)
         parts = (self.head.packed, *(_packed(rows) for rows in arrays), _EDITION)
         return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
@@ -136,10 +134,10 @@ class SiteState:
             strips,
             mark_counts,
             marks,
-            *(
+            [
                 _unpacked(part, nothing.dtype) if part else nothing.repeat(len(counts))
                 for part, nothing in zip(flags, _FLAGS, strict=True)
-            ),
+            ],
         )
 
 

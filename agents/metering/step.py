@@ -134,7 +134,7 @@ class Metering:
                 strips[1][strip],
                 marks[0][mine],
                 marks[1][mark],
-                *(each[mine] for each in flags),
+                [each[mine] for each in flags],
             ).to_bytes()
         return packed
 
@@ -153,7 +153,7 @@ class Metering:
         self._past.welcome(meters)
         self._flagging.welcome(meters)
         for mine, (_, state) in zip(sites, states, strict=True):
-            self._flagging.put(mine, state.standing, state.clocks, state.heard)
+            self._flagging.put(mine, state.flags)
         for shelves, counts, parts in (
             (self._past.points, [one.strip_counts for _, one in states], [one.strips for _, one in states]),
             (self._past.revised, [one.mark_counts for _, one in states], [one.marks for _, one in states]),

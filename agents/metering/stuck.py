@@ -14,8 +14,9 @@ from agents.metering.by_meter import ByMeter
 from agents.metering.closing import Segments
 from agents.metering.energy import drawn_kwh, register_at
 from agents.metering.meters import Meters
-from agents.metering.points import NEVER, UNKNOWN
-from agents.metering.ragged import Flags, Floats, Ints, Rows, runs
+from agents.metering.points import UNKNOWN
+from agents.metering.ragged import Flags, Floats, Ints, Rows
+from agents.metering.standing import Course, course
 from agents.metering.turning import NOTHING, REGISTERS
 
 STANDS_MS = 30 * 60_000
@@ -27,7 +28,7 @@ _CAUGHT_UP = 0.5
 STANDING = np.dtype(
     [
         ("since", "<i8"),  # reading after which the register did not follow power; UNKNOWN while it does [ms UTC]
-        ("by_power_kwh", "<f8"),  # energy since then by power
+        ("kwh", "<f8"),  # energy since then by power
         ("step_kwh", "<f8"),  # largest step after standing still
         ("told", "<i8"),  # 1: it was said to be stuck
     ]
@@ -99,39 +100,20 @@ class Stuck:
 
     def _follow(self, pairs: "_Pairs", config: Meters) -> Stood | None:
         due, at, owner, drawn, final, moved = pairs
-        begins, counts = runs(owner)
-        held = self.known.rows[owner[begins]]
-        # A run of pairs ends with one in which the register moves.
-        starts = np.zeros(len(at), np.bool_)
-        starts[begins] = True
-        starts[1:] |= moved[:-1]
-        run, firsts = np.cumsum(starts) - 1, np.flatnonzero(starts)
-        goes_on = np.searchsorted(firsts, begins)
-        total = np.cumsum(drawn)
-        base = (total - drawn)[firsts]
-        base[goes_on] -= held["by_power_kwh"]
-        owed = total - base[run]
-        since = np.minimum.reduceat(np.where(drawn > 0, due.since[at], NEVER), firsts)
-        stood = held["since"] > UNKNOWN
-        since[goes_on[stood]] = held["since"][stood]
-        told = np.zeros(len(firsts), np.bool_)
-        told[goes_on] = held["told"] == 1
-        step_kwh = np.maximum(config.config(owner)["multiplier"], np.repeat(held["step_kwh"], counts))
-        noticed = final & ~moved & ~told[run] & (owed >= OWED_STEPS * step_kwh)
-        notices = np.flatnonzero(noticed & (due.b["ts"][at] - since[run] >= STANDS_MS))
-        notices = notices[runs(run[notices])[0]]  # the first of each run
-        told[run[notices]] = True
-        ends = np.flatnonzero(moved & (owed > 0))
-        self._learn(pairs, ends, owed[ends], told[run[ends]])
-        last = begins + counts - 1
-        stands = ~moved[last] & (owed[last] > 0)
-        self._keep(owner[begins], stands, since[run[last]], owed[last], told[run[last]])
-        said = np.sort(np.concatenate((notices, ends[told[run[ends]]])))
+        found = course(owner, drawn, due.since[at], moved, self.known.rows)
+        largest_kwh = np.maximum(config.config(owner)["multiplier"], self.known.rows["step_kwh"][owner])
+        noticed = final & ~moved & (found.kwh >= OWED_STEPS * largest_kwh)
+        notices = found.notices(noticed & (due.b["ts"][at] - found.since[found.run] >= STANDS_MS))
+        ends = np.flatnonzero(moved & (found.kwh > 0))
+        told = found.told[found.run]
+        self._learn(pairs, ends, found.kwh[ends], told[ends])
+        self._keep(owner, found, ~moved[found.last] & (found.kwh[found.last] > 0))
+        said = np.sort(np.concatenate((notices, ends[told[ends]])))
         if not len(said):
             return None
         moves = moved[said]
         steps = np.where(moves, _steps_kwh(due, at[said]), 0.0)
-        return Stood(owner[said], moves, since[run[said]], owed[said], steps, due.b.take(at[said]))
+        return Stood(owner[said], moves, found.since[found.run[said]], found.kwh[said], steps, due.b.take(at[said]))
 
     def _learn(self, pairs: "_Pairs", ends: Ints, owed: Floats, told: Flags) -> None:
         """Remember how far registers move after standing still; of a pause that says nothing."""
@@ -140,11 +122,11 @@ class Stuck:
         coarse = np.isfinite(steps) & ~pairs.due.gap[at] & ~(told & (steps < _CAUGHT_UP * owed))
         np.maximum.at(self.known.rows["step_kwh"], pairs.owner[ends[coarse]], steps[coarse])
 
-    def _keep(self, meters: Ints, stands: Flags, since: Ints, owed: Floats, told: Flags) -> None:
-        rows = self.known.rows
-        rows["since"][meters] = np.where(stands, since, UNKNOWN)
-        rows["by_power_kwh"][meters] = np.where(stands, owed, 0.0)
-        rows["told"][meters] = stands & told
+    def _keep(self, owner: Ints, found: Course, stands: Flags) -> None:
+        rows, meters, last = self.known.rows, owner[found.last], found.last
+        rows["since"][meters] = found.since_of_last(stands)
+        rows["kwh"][meters] = np.where(stands, found.kwh[last], 0.0)
+        rows["told"][meters] = stands & found.told[found.run[last]]
 
 
 class _Pairs(NamedTuple):
