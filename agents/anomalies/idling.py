@@ -38,7 +38,7 @@ class Verdict(NamedTuple):
 
 
 class Beyond(NamedTuple):
-    """A score that is beyond its limit, and how many spans the limit rests on."""
+    """A score, its limit, and how many spans the limit rests on."""
 
     score: float
     limit: float
@@ -120,10 +120,15 @@ class Idling:
 
     def beyond(self) -> Beyond | None:
         """Return the score that is farthest beyond its limit; None while none is."""
+        found = self.nearest()
+        return found if found is not None and found.score > found.limit else None
+
+    def nearest(self) -> Beyond | None:
+        """Return the score that is largest against its limit; None while no limit is known."""
         found = None
         for name, score in ((self.span, self.score), ("whole", self.whole)):
-            limit = self.limits[name].of(RULES[name])
-            if limit is not None and score > limit and (found is None or score / limit > found.score / found.limit):
+            limit = self.limits[name].of(RULES[name]) if name else None  # before the first span
+            if limit is not None and (found is None or score / limit > found.score / found.limit):
                 found = Beyond(score, limit, self.limits[name].compared_with(RULES[name]))
         return found
 

@@ -74,10 +74,10 @@ def score(load: Load, seed: int) -> Score:
     power = load.power_kw
     for day, quarters in enumerate(moments):
         if day >= WARM_DAYS:
-            for fault in _planted(power, day, quarters, rng):
+            for fault in planted(power, day, quarters, rng):
                 _try(found, watch, fault, moments)
         began = time.process_time()
-        said = _run(watch, power[day], quarters)
+        said = run(watch, power[day], quarters)
         for moment, kw in zip(quarters, power[day].tolist(), strict=True):
             said += sharing.take(moment, None if np.isnan(kw) else kw)
         found.took_s += time.process_time() - began
@@ -87,14 +87,15 @@ def score(load: Load, seed: int) -> Score:
     return found
 
 
-def _run(watch: MeterWatch, power: np.ndarray[tuple[int], np.dtype[np.float64]], quarters: list[Moment]) -> list[Said]:
+def run(watch: MeterWatch, power: np.ndarray[tuple[int], np.dtype[np.float64]], quarters: list[Moment]) -> list[Said]:
+    """Let the detectors of a meter take quarter hours, and return what they say."""
     said: list[Said] = []
     for moment, kw in zip(quarters, power.tolist(), strict=True):
         said += watch.take(moment, None if np.isnan(kw) else kw, surges=True, may_idle=True)
     return said
 
 
-def _planted(power: planting.Days, day: int, quarters: list[Moment], rng: np.random.Generator) -> list[Planted]:
+def planted(power: planting.Days, day: int, quarters: list[Moment], rng: np.random.Generator) -> list[Planted]:
     """Plant each sort about once a week, creep about once a month."""
     chance = rng.random(4)
     size = int(rng.integers(3))
@@ -117,7 +118,7 @@ def _planted(power: planting.Days, day: int, quarters: list[Moment], rng: np.ran
 
 def _try(found: Score, watch: MeterWatch, fault: Planted, moments: list[list[Moment]]) -> None:
     """Run a copy of what was learnt over the fault."""
-    if not _applies(watch, fault, moments):
+    if not applies(watch, fault):
         return
     copy = deepcopy(watch)
     begins = moments[fault.first_day][0].starts_at + 900_000 * fault.begins
@@ -126,16 +127,16 @@ def _try(found: Score, watch: MeterWatch, fault: Planted, moments: list[list[Mom
     stop = None
     for number, power in enumerate(fault.days):
         quarters = moments[fault.first_day + number]
-        for said in _run(copy, power, quarters):
+        for said in run(copy, power, quarters):
             if said.episode.kind is fault.kind and said.status is Status.OPENED and said.ts > begins:
                 one.found += 1
-                stop = _learnt_stop(copy, fault, moments) if fault.kind is AnomalyKind.LEFT_ON else begins
+                stop = learnt_stop(copy, fault, moments) if fault.kind is AnomalyKind.LEFT_ON else begins
                 one.delays_min.append((said.ts - stop) / 60_000)
                 return
 
 
-def _learnt_stop(watch: MeterWatch, fault: Planted, moments: list[list[Moment]]) -> int:
-    """Return when it usually stops: the first hour after the fault began in which it is usually off."""
+def learnt_stop(watch: MeterWatch, fault: Planted, moments: list[list[Moment]]) -> int:
+    """Return when it usually stops: the first hour after the fault began in which it is usually off. [ms UTC]"""
     of = moments[fault.first_day][0].of
     expected = watch.profile.expectation(of)
     begin = moments[fault.first_day][0].starts_at
@@ -145,7 +146,8 @@ def _learnt_stop(watch: MeterWatch, fault: Planted, moments: list[list[Moment]])
     return begin + hour * 3_600_000
 
 
-def _applies(watch: MeterWatch, fault: Planted, moments: list[list[Moment]]) -> bool:
+def applies(watch: MeterWatch, fault: Planted) -> bool:
+    """Return whether a detector knows enough of the meter to find such a fault."""
     if fault.kind is AnomalyKind.LEFT_ON:
         return _knows_off(watch, DayClass.WORKING)
     if fault.kind is AnomalyKind.PEAK_SURGE:
@@ -160,13 +162,17 @@ def _knows_off(watch: MeterWatch, of: DayClass) -> bool:
     return any(limit.count >= 30 for limit in watch.idling.limits.values())
 
 
-def _count(found: Score, watch: MeterWatch, sharing: Sharing, said: list[Said]) -> None:
-    armed = {
+def armed_kinds(watch: MeterWatch) -> dict[AnomalyKind, bool]:
+    """Return which detectors of a meter could open something on its running day."""
+    return {
         AnomalyKind.LEFT_ON: _knows_off(watch, watch.of),
         AnomalyKind.PEAK_SURGE: watch.of is DayClass.WORKING and watch.surging.limit.of(SURGE) is not None,
         AnomalyKind.STANDBY_CREEP: watch.creep.limit.of(CREEP) is not None,
-        AnomalyKind.PEAK_SHARE: sharing.limit.of(SHARE) is not None,
     }
+
+
+def _count(found: Score, watch: MeterWatch, sharing: Sharing, said: list[Said]) -> None:
+    armed = armed_kinds(watch) | {AnomalyKind.PEAK_SHARE: sharing.limit.of(SHARE) is not None}
     opened = {one.episode.kind for one in said if one.status is Status.OPENED}
     for kind, is_armed in armed.items():
         found.armed_days[kind] += is_armed or kind in opened
