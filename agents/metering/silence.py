@@ -81,6 +81,7 @@ class Silence:
         held = self.known.rows[who]
         pause_ms = np.where(held["at"] < 0, 0, np.maximum(newest - held["at"], 0))
         spoke = np.flatnonzero((held["told"] == 1) & (pause_ms > 0))
+        spoke = spoke[np.argsort(config.order(who[spoke]))]  # by name: numbers are others after a restart
         # One long silence is no habit, several are.
         capped = np.minimum(pause_ms, _FARTHEST * self._limit_ms(who, held, config))
         now = held.copy()
@@ -104,6 +105,7 @@ class Silence:
         rows = self.known.rows
         overdue = np.flatnonzero((rows["at"] >= 0) & (rows["told"] == 0) & (at - rows["at"] > LEAST_SILENCE_MS))
         silent = overdue[at - rows["at"][overdue] > self._limit_ms(overdue, rows[overdue], config)]
+        silent = silent[np.argsort(config.order(silent))]
         rows["told"][silent] = 1
         said = np.zeros(len(silent), np.bool_)
         return Silent(silent, said, rows["at"][silent], np.full(len(silent), at), rows.take(silent))
