@@ -30,12 +30,15 @@ class Kind(StrEnum):
     WEATHER = "weather"
     PRODUCTION = "production"
     FEEDBACK = "feedback"
+    ZONES = "zones"
     # JSON {"revision": n, "site": {...}, "edition": {...}}: configuration travels in front of the data it governs
     SITE = "site"
 
 
 # What is known around the energy. Only agents that ask for it are given it: `StageSpec.context`.
-CONTEXT = frozenset({Kind.WEATHER, Kind.PRODUCTION, Kind.FEEDBACK})
+CONTEXT = frozenset({Kind.WEATHER, Kind.PRODUCTION, Kind.FEEDBACK, Kind.ZONES})
+# What is made of the readings. Agents that do not need it are spared it: `StageSpec.windows`.
+ENERGY_KINDS = frozenset({Kind.WINDOWS, Kind.LIVE})
 
 HEADER_KIND = "kind"
 HEADER_ARRIVED_AT = "arrived_at"  # ms UTC

@@ -14,11 +14,12 @@ class Reason(StrEnum):
     FUTURE_TIMESTAMP = "future_timestamp"  # later than arrival plus the allowance
     TOO_OLD = "too_old"  # older than arrival minus the allowance
     LATE = "late"  # its window was already closed
-    OUT_OF_RANGE = "out_of_range"  # weather, production or the energy of an interval that cannot be
+    OUT_OF_RANGE = "out_of_range"  # weather, production, a zone or the energy of an interval that cannot be
     NOT_DECLARED = "not_declared"  # registers of a meter declared to send intervals, or the other way round
-    UNKNOWN_SITE = "unknown_site"  # weather or production of a site that is not in the registry
+    UNKNOWN_SITE = "unknown_site"  # weather, production or a zone of a site that is not in the registry
     UNKNOWN_LINE = "unknown_line"  # production of a line that is no equipment of the site
     UNKNOWN_SHIFT = "unknown_shift"  # production of a shift the site does not have
+    UNKNOWN_ZONE = "unknown_zone"  # a reading of a zone the site does not have
     INVALID_FEEDBACK = "invalid_feedback"  # a verdict, anomaly, kind or end of a mute that cannot be
     REGISTER_DECREASED = "register_decreased"  # a cumulative register went back
     NO_FACTOR = "no_factor"  # an activity whose fuel has no checked factor in its unit

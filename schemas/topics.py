@@ -100,6 +100,9 @@ SITE_PRODUCTION = Topic("site.production.v1", "site_id", Encoding.JSON, retentio
 # What people say of anomalies, and the same as it was taken, for people and the history.
 ANOMALY_FEEDBACK = Topic("anomaly.feedback.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
 SITE_FEEDBACK = Topic("site.feedback.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
+# What is measured in zones of buildings, and the same as it was validated.
+ZONE_READINGS = Topic("zone.readings.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
+SITE_ZONES = Topic("site.zones.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 # What a site is compared by, once per revision of its registry entry.
 SITE_PROFILE = Topic("site.profile.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 # Fuels and purchased heat as the field reports them, and with their carbon.
@@ -141,6 +144,8 @@ CATALOGUE: tuple[Topic, ...] = (
     SITE_PROFILE,
     ANOMALY_FEEDBACK,
     SITE_FEEDBACK,
+    ZONE_READINGS,
+    SITE_ZONES,
     BALANCE,
     ANOMALIES,
     HVAC_SETPOINTS,

@@ -4,11 +4,12 @@ meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emission
                        |                          |                 +-> billing -> demand.v1, demand.live.v1, ledger.v1
                        |                          |                 +-> balance -> balance.v1
                        |                          |                 +-> anomalies -> anomalies.v1
+                       |                          |                 +-> comfort -> hvac.setpoints.v1
                        |                          +--> corrections.v1, site.profile.v1
                        +--> dead-letters.v1 <-----+
-weather.v1, production.v1, anomaly.feedback.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1, for the agents that
-                                                    |         ask for it
-                                                    +-> site.weather.v1, site.production.v1, site.feedback.v1
+weather.v1, production.v1, anomaly.feedback.v1, zone.readings.v1
+  -> ingest -> telemetry.v1 -> metering -> energy.v1, for the agents that ask for it
+       +-> site.weather.v1, site.production.v1, site.feedback.v1, site.zones.v1
 activities.v1 -> activities -> activity.v1, dead-letters.v1
 factors.v1, tariffs.v1 and registry.v1 -> ingest, which puts what is in force in front of a site's readings
 hvac.setpoints.v1, hvac.overrides.v1 -> hvac gateway (streams/hvac_gateway, a process beside a plant) -> hvac.acks.v1
@@ -16,7 +17,8 @@ sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> em
        demand.v1 -> demand, ledger.v1 -> ledger, corrections.v1 -> corrections, activity.v1 -> activities,
        dead-letters.v1 -> dead_letters, accounting.v1 -> accounting, site.weather.v1 -> weather,
        site.production.v1 -> production, site.profile.v1 -> site_profiles, balance.v1 -> balance,
-       anomalies.v1 -> anomalies, site.feedback.v1 -> feedback
+       anomalies.v1 -> anomalies, site.feedback.v1 -> feedback, site.zones.v1 -> zones,
+       hvac.setpoints.v1 -> setpoints, hvac.acks.v1 -> setpoint_acks
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
 
@@ -25,6 +27,7 @@ from functools import partial
 from agents.anomalies.step import Anomalies
 from agents.balance.step import Balance
 from agents.billing.step import Billing
+from agents.comfort.step import Comfort
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
@@ -38,6 +41,7 @@ from schemas.topics import (
     DEMAND_LIVE,
     EMISSIONS,
     ENERGY,
+    HVAC_SETPOINTS,
     LEDGER,
     SITE_LIVE,
     SITE_PROFILE,
@@ -52,6 +56,7 @@ from sinks.clickhouse.context import PRODUCTION_TABLE, PROFILES_TABLE, WEATHER_T
 from sinks.clickhouse.corrections import CORRECTIONS_TABLE
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
 from sinks.clickhouse.rows import EMISSIONS_TABLE, READINGS_TABLE, WINDOWS_TABLE
+from sinks.clickhouse.zones import ACKS_TABLE, SETPOINTS_TABLE, ZONES_TABLE
 from streams.frame.stage import StageSpec
 from streams.settings import Settings
 
@@ -74,6 +79,9 @@ STORED = (
     BALANCE_TABLE,
     ANOMALIES_TABLE,
     FEEDBACK_TABLE,
+    ZONES_TABLE,
+    SETPOINTS_TABLE,
+    ACKS_TABLE,
 )
 
 
@@ -92,4 +100,5 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
         StageSpec("billing", ENERGY, (DEMAND, DEMAND_LIVE, LEDGER), partial(Billing, reference, load_charges())),
         StageSpec("balance", ENERGY, (BALANCE,), partial(Balance, reference)),
         StageSpec("anomalies", ENERGY, (ANOMALIES,), partial(Anomalies, reference), context=True, sites_at_once=25),
+        StageSpec("comfort", ENERGY, (HVAC_SETPOINTS,), Comfort, context=True, windows=False, sites_at_once=100),
     )

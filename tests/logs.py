@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from agents.anomalies.state import from_bytes as anomalies_state
 from agents.balance.state import from_bytes as balance_state
 from agents.billing.state import from_bytes as billing_state
+from agents.comfort.building import SteeredSite
+from agents.comfort.snapshot import from_bytes
 from agents.emissions.state import from_bytes as emissions_state
 from agents.metering.state import SiteState
 from agents.metering.step import Metering
@@ -18,6 +20,7 @@ from schemas.flow import Agent, Kind, Message, Outcome, SiteRecord
 from schemas.reading import TELEMETRY_ROWS
 from schemas.registry import Meter, Site
 from schemas.topics import ENERGY, TELEMETRY
+from schemas.zone import ZONE_ROWS
 from streams.frame.codec import Envelope, Origin, envelopes
 from streams.frame.letters import letters_of
 
@@ -47,8 +50,8 @@ class _Second:
 
 _SECONDS = st.builds(
     _Second,
-    after_s=st.sampled_from([0, 1, 20, 60, 60, 90, 130]),
-    what=st.sampled_from(["readings"] * 5 + ["tick"] * 4 + ["site"]),
+    after_s=st.sampled_from([0, 1, 20, 60, 60, 90, 130, 900]),
+    what=st.sampled_from(["readings"] * 5 + ["tick"] * 4 + ["site", "zones"]),
     readings=st.lists(_READING, min_size=3, max_size=12),
 )
 
@@ -58,7 +61,10 @@ def _sites(revision: int) -> list[Site]:
     meters: list[Meter] = [a_meter("main", interval_s=30, multiplier=1.0 + revision), a_meter("second")]
     if revision % 2 == 0:
         meters.append(a_meter("press", kind="sub_meter", parent="main"))
-    return [a_site("mill", *meters), a_site(LONG_NAME, a_meter(interval_s=20))]
+    hall = {"id": "hall", "name": "Hall", "area_m2": 400.0, "hvac": {"equipment_kind": "dx", "mode": "act"}}
+    office = {"id": "office", "name": "Office", "area_m2": 90.0, "hvac": {"equipment_kind": "chiller"}}
+    zones = (hall, office) if revision % 3 == 0 else (office,)
+    return [a_site("mill", *meters, zones=zones), a_site(LONG_NAME, a_meter(interval_s=20))]
 
 
 @st.composite
@@ -76,6 +82,8 @@ def telemetry(draw: st.DrawFn, size: int = 12) -> list[Message]:
         elif second.what == "site":
             revision += 1
             messages += [Message(Kind.SITE, arrived_at, record=SiteRecord(site, revision)) for site in _sites(revision)]
+        elif second.what == "zones":
+            messages.append(Message(Kind.ZONES, arrived_at, _of_zones(second, arrived_at, offset)))
         else:
             rows: list[dict[str, object]] = []
             for (site, meter), age_s, kwh, kind in second.readings:
@@ -90,6 +98,34 @@ def telemetry(draw: st.DrawFn, size: int = 12) -> list[Message]:
             messages.append(Message(Kind.READINGS, arrived_at, pl.DataFrame(rows, schema=TELEMETRY_ROWS, orient="row")))
     messages.append(Message(Kind.TICK, NOON + (now_s + 90) * 1000))
     return messages
+
+
+def _of_zones(second: _Second, arrived_at: int, offset: int) -> pl.DataFrame:
+    """Readings of the zones of mill, as many as the second has readings."""
+    rows = [
+        {
+            "tenant_id": "acme",
+            "site_id": "mill",
+            "zone_id": ("hall", "office")[number % 2],
+            "ts": arrived_at - age_s * 1000,
+            "air_c": 20.0 + kwh / 10,
+            "occupied": kind == "import",
+            "own_cooling_c": 26.0,
+            "own_heating_c": 19.0,
+            "raw_partition": 0,
+            "raw_offset": offset,
+            "raw_index": number,
+        }
+        for number, (_, age_s, kwh, kind) in enumerate(second.readings)
+    ]
+    return (
+        pl.DataFrame(rows, schema_overrides=ZONE_ROWS | {"ts": pl.Int64()})
+        .with_columns(
+            pl.from_epoch("ts", "ms").dt.replace_time_zone("UTC"),
+            *(pl.lit(None, kind).alias(name) for name, kind in ZONE_ROWS.items() if name not in rows[0]),
+        )
+        .select(*ZONE_ROWS)
+    )
 
 
 @st.composite
@@ -142,6 +178,14 @@ def _anomalies_state(packed: bytes) -> object:
     return state.record, state.made, repr(asdict(state.sharing)), meters, running
 
 
+def _comfort_state(packed: bytes) -> object:
+    state = SteeredSite.from_bytes(packed)
+    learnt = {} if state.controller is None else from_bytes(state.controller.snapshot())[0]
+    arrays = {name: repr(array.tolist()) for name, array in learnt.items()}
+    seen = repr(state.values.tolist()), state.measured_at.tolist(), repr(state.outdoor_c), state.outdoor_at
+    return state.record, arrays, seen, state.turn, state.commands
+
+
 # By the name of the agent: what a snapshot says, so that snapshots can be compared by meaning.
 STATES: dict[str, Callable[[bytes], object]] = {
     "metering": _metering_state,
@@ -149,6 +193,7 @@ STATES: dict[str, Callable[[bytes], object]] = {
     "billing": _billing_state,
     "balance": _balance_state,
     "anomalies": _anomalies_state,
+    "comfort": _comfort_state,
 }
 
 

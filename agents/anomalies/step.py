@@ -57,7 +57,7 @@ class Anomalies:
             return self._make(message.rows)
         if message.kind is Kind.FEEDBACK and message.rows is not None:
             return self._hear(message.rows)
-        if message.kind in (Kind.TICK, Kind.LIVE, Kind.WEATHER):
+        if message.kind in (Kind.TICK, Kind.LIVE, Kind.WEATHER, Kind.ZONES):
             return NOTHING
         raise ValueError(f"anomalies takes windows, live state, context, site records and ticks, not {message.kind}")
 

@@ -95,6 +95,29 @@ class Controller:
         return dict(zip(self.site.zones, self._said.sentences(self.site.step_s), strict=True))
 
     @property
+    def reasons_zh(self) -> dict[str, str]:
+        """The same in Chinese."""
+        return dict(zip(self.site.zones, self._said.sentences_zh(self.site.step_s), strict=True))
+
+    @property
+    def plans(self) -> dict[str, str]:
+        """What is done with each zone, in a word."""
+        plans = [Plan(plan).name.lower() for plan in self._said.plan.tolist()]
+        return dict(zip(self.site.zones, plans, strict=True))
+
+    @property
+    def fallback_c(self) -> dict[str, dict[str, float | None]]:
+        """The building's own set-points as far as it said them: `cooling_c` and `heating_c` by zone. [°C]"""
+        cooling_c, heating_c = (
+            [None if np.isnan(one) else one for one in side.tolist()] for side in self._own.setpoint_c
+        )
+        zones = self.site.zones
+        return {
+            "cooling_c": dict(zip(zones, cooling_c, strict=True)),
+            "heating_c": dict(zip(zones, heating_c, strict=True)),
+        }
+
+    @property
     def believed_c(self) -> dict[str, float]:
         """Temperatures that could be believed, NaN where none; by zone. [°C]"""
         return dict(zip(self.site.zones, self._sensors.air_c.tolist(), strict=True))

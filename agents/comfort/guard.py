@@ -11,7 +11,6 @@ import numpy as np
 
 from agents.comfort.settings import Counts, Flags, Floats, Site
 
-DEAD_BAND_K = 1.0
 RAMP_K_PER_H = 12.0
 _TINY_K = 1e-9
 
@@ -31,13 +30,24 @@ class Bound(IntFlag):
 
 BOUND_WORDS = {
     Bound.LIMIT: "held at the hard limit",
-    Bound.DEAD_BAND: f"kept {DEAD_BAND_K:g} K between heating and cooling",
+    Bound.DEAD_BAND: "kept the dead band between heating and cooling",
     Bound.RAMP: f"moved by the ramp of {RAMP_K_PER_H:g} K/h",
     Bound.MINIMUM_TIME: "held: the equipment's minimum on or off time has not passed",
     Bound.NO_WISH: "no usable wish: held",
     Bound.RECOVERY: "people are there and the zone is outside its band: straight to the band, without ramp",
     Bound.OWN_STEP: "a step of the building's own schedule, without ramp",
     Bound.OWN_LIMIT: "beyond the limit, where the building's own schedule always was",
+}
+
+BOUND_WORDS_ZH = {
+    Bound.LIMIT: "已到硬限值",
+    Bound.DEAD_BAND: "保持供热与供冷之间的死区",
+    Bound.RAMP: f"按 {RAMP_K_PER_H:g} K/h 的速率变化",
+    Bound.MINIMUM_TIME: "保持不变：设备最短运行或停机时间未到",
+    Bound.NO_WISH: "没有可用的目标值：保持不变",
+    Bound.RECOVERY: "有人且超出舒适范围：直接恢复，不限速率",
+    Bound.OWN_STEP: "按建筑自身时间表切换，不限速率",
+    Bound.OWN_LIMIT: "超出限值：建筑自身时间表一贯如此",
 }
 
 
@@ -101,10 +111,11 @@ class Guard:
     KEPT = ("cooling_c", "heating_c", "calls", "lasted_s")
 
     def __init__(self, site: Site) -> None:
-        tight = site.cooling_limit_c[1] - site.heating_limit_c[0] < DEAD_BAND_K
+        tight = site.cooling_limit_c[1] - site.heating_limit_c[0] < site.dead_band_k
         if tight.any():
-            zone = site.zones[int(tight.argmax())]
-            raise ValueError(f"limits of {zone}: highest cooling must be {DEAD_BAND_K:g} K above lowest heating")
+            place = int(tight.argmax())
+            zone, band_k = site.zones[place], site.dead_band_k[place]
+            raise ValueError(f"limits of {zone}: highest cooling must be {band_k:g} K above lowest heating")
         self.site = site
         count = len(site.zones)
         self._most_cooling_c, self._least_heating_c = site.cooling_limit_c[1], site.heating_limit_c[0]
@@ -183,10 +194,10 @@ class Guard:
         cooling = np.clip(cooling_c, site.cooling_limit_c[0], self._most_cooling_c)
         heating = np.clip(heating_c, self._least_heating_c, site.heating_limit_c[1])
         why = _marked((cooling != cooling_c) | (heating != heating_c), Bound.LIMIT)
-        close = cooling - heating < DEAD_BAND_K
+        close = cooling - heating < site.dead_band_k
         # Heating gives way, and cooling only where heating has reached its lowest.
-        heating = np.where(close, np.maximum(cooling - DEAD_BAND_K, self._least_heating_c), heating)
-        cooling = np.where(close, np.maximum(cooling, heating + DEAD_BAND_K), cooling)
+        heating = np.where(close, np.maximum(cooling - site.dead_band_k, self._least_heating_c), heating)
+        cooling = np.where(close, np.maximum(cooling, heating + site.dead_band_k), cooling)
         return cooling, heating, why | _marked(close, Bound.DEAD_BAND)
 
     def _too_soon(self, elapsed_s: float, cooling_c: Floats, heating_c: Floats, air_c: Floats) -> Flags:

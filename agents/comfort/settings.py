@@ -10,6 +10,7 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
+DEAD_BAND_K = 1.0  # between heating and cooling, where nothing else is said
 SAFE_BAND_C = (20.0, 26.0)  # zones stay within it when people are there
 
 
@@ -56,6 +57,8 @@ class Site:
         Whether `occupied_c` was given, not assumed.
     protection
         Of the equipment of each zone; minimum on and off; shape (2, zones). [s]
+    dead_band_k
+        By how much cooling begins above where heating ends, at least. [K]
     """
 
     zones: tuple[str, ...]
@@ -66,6 +69,7 @@ class Site:
     unoccupied_c: Floats
     band_is_known: Flags
     protection: Floats = field(repr=False)
+    dead_band_k: Floats = field(repr=False)
 
 
 _COOLING_LIMIT_C = (20.0, 32.0)
@@ -80,8 +84,8 @@ def site_of(info: Mapping[str, object]) -> Site:
     ----------
     info
         `zones` (names), `step_s`, `limits` (`cooling_c` and `heating_c`, or one pair for both), `comfort` or
-        `comfort_band` (`occupied` and `unoccupied`, or one pair for occupied), `equipment` (a kind of `PROTECTION`).
-        Every pair may also be given by zone.
+        `comfort_band` (`occupied` and `unoccupied`, or one pair for occupied), `equipment` (a kind of `PROTECTION`, or
+        minimum on and off in seconds), `dead_band_k`. Everything may also be given by zone.
 
     Raises
     ------
@@ -116,6 +120,7 @@ def site_of(info: Mapping[str, object]) -> Site:
         unoccupied,
         known,
         _protections(info.get("equipment"), zones),
+        _dead_bands(info.get("dead_band_k"), zones),
     )
 
 
@@ -169,6 +174,18 @@ def _pair(found: object) -> tuple[float, float] | None:
 
 
 def _protections(equipment: object, zones: tuple[str, ...]) -> Floats:
-    kinds = [equipment.get(zone) if isinstance(equipment, Mapping) else equipment for zone in zones]
-    chosen = [PROTECTION.get(kind, UNKNOWN_EQUIPMENT) if isinstance(kind, str) else UNKNOWN_EQUIPMENT for kind in kinds]
+    given = [equipment.get(zone) if isinstance(equipment, Mapping) else equipment for zone in zones]
+    chosen = [_protection(one) for one in given]
     return np.array([[one.min_on_s for one in chosen], [one.min_off_s for one in chosen]])
+
+
+def _protection(given: object) -> Protection:
+    if isinstance(given, str):
+        return PROTECTION.get(given, UNKNOWN_EQUIPMENT)
+    times = [number(one) for one in given] if isinstance(given, Sequence) else []
+    return Protection(*times) if len(times) == 2 and min(times) >= 0 else UNKNOWN_EQUIPMENT
+
+
+def _dead_bands(given: object, zones: tuple[str, ...]) -> Floats:
+    bands = [number(given.get(zone) if isinstance(given, Mapping) else given) for zone in zones]
+    return np.array([band if 0 <= band < np.inf else DEAD_BAND_K for band in bands])

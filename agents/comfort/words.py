@@ -1,10 +1,11 @@
 """Reasons in words and numbers. Kept as arrays, and written only when somebody asks."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agents.comfort.guard import BOUND_WORDS, Bound
+from agents.comfort.guard import BOUND_WORDS, BOUND_WORDS_ZH, Bound
 from agents.comfort.planning import Plan
 from agents.comfort.settings import Counts, Floats
 
@@ -21,6 +22,21 @@ PLAN_WORDS = {
     Plan.COASTING: "people leave in {ahead:.1f} h: the zone may drift",
     Plan.EMPTY: "nobody is there or expected for {ahead:.1f} h",
     Plan.NOBODY_CAME: "people were expected more than an hour ago and did not come",
+}
+
+PLAN_WORDS_ZH = {
+    Plan.OWN_LEARNING: "沿用建筑自身设定值：一周中的这个时段尚未学习到",
+    Plan.OWN_STALE: "沿用建筑自身设定值：半小时以上没有可信的温度",
+    Plan.OWN_STUCK: "沿用建筑自身设定值：温度一整天没有变化",
+    Plan.OWN_BEYOND_LIMITS: "沿用建筑自身设定值：它一贯不在限值之内",
+    Plan.OVERRIDDEN: "有人手动设定：照办，且不从中学习",
+    Plan.OUT_OF_ORDER: "观测早于上一次：保持不变",
+    Plan.COMFORT: "有人或即将有人：保持在舒适范围边缘，还有 {ahead:.1f} 小时",
+    Plan.RECOVERY: "有人且超出舒适范围",
+    Plan.EARLY_START: "{ahead:.1f} 小时后有人：现在开始恢复，届时到位",
+    Plan.COASTING: "{ahead:.1f} 小时后人员离开：允许温度漂移",
+    Plan.EMPTY: "无人，预计 {ahead:.1f} 小时内也无人",
+    Plan.NOBODY_CAME: "预计有人但已超过一小时无人到来",
 }
 
 
@@ -57,11 +73,24 @@ class Said:
 
     def sentences(self, step_s: float) -> list[str]:
         """Return a reason for each zone."""
-        return [self._sentence(zone, step_s) for zone in range(len(self.plan))]
+        return [
+            "; ".join([words, *bounds, f"{heating:.1f} to {cooling:.1f} °C at {air} °C"])
+            for words, bounds, heating, cooling, air in self._parts(step_s, PLAN_WORDS, BOUND_WORDS)
+        ]
 
-    def _sentence(self, zone: int, step_s: float) -> str:
-        words = PLAN_WORDS[Plan(int(self.plan[zone]))].format(ahead=self.steps[zone] * step_s / 3_600.0)
-        bounds = [text for bound, text in BOUND_WORDS.items() if self.bounds[zone] & bound]
-        air = "?" if np.isnan(self.air_c[zone]) else f"{self.air_c[zone]:.1f}"
-        numbers = f"{self.heating_c[zone]:.1f} to {self.cooling_c[zone]:.1f} °C at {air} °C"
-        return "; ".join([words, *bounds, numbers])
+    def sentences_zh(self, step_s: float) -> list[str]:
+        """Return the same in Chinese."""
+        return [
+            "；".join([words, *bounds, f"室温 {air} °C，设定 {heating:.1f} 至 {cooling:.1f} °C"])
+            for words, bounds, heating, cooling, air in self._parts(step_s, PLAN_WORDS_ZH, BOUND_WORDS_ZH)
+        ]
+
+    def _parts(
+        self, step_s: float, plans: Mapping[Plan, str], bounds: Mapping[Bound, str]
+    ) -> Iterator[tuple[str, list[str], float, float, str]]:
+        """Yield for each zone the plan and the bounds in words, heating and cooling [°C], and the air temperature."""
+        for zone, plan in enumerate(self.plan.tolist()):
+            words = plans[Plan(plan)].format(ahead=self.steps[zone] * step_s / 3_600.0)
+            said = [text for bound, text in bounds.items() if self.bounds[zone] & bound]
+            air = "?" if np.isnan(self.air_c[zone]) else f"{self.air_c[zone]:.1f}"
+            yield words, said, float(self.heating_c[zone]), float(self.cooling_c[zone]), air

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from agents.comfort.controller import Controller
-from agents.comfort.guard import DEAD_BAND_K, RAMP_K_PER_H
+from agents.comfort.guard import RAMP_K_PER_H
 from agents.comfort.planning import Plan
-from agents.comfort.settings import PROTECTION, UNKNOWN_EQUIPMENT
+from agents.comfort.settings import DEAD_BAND_K, PROTECTION, UNKNOWN_EQUIPMENT
 from agents.comfort.words import PLAN_WORDS
 
 _ABSURD: tuple[object, ...] = (

@@ -23,8 +23,9 @@ class Retention:
     Parameters
     ----------
     readings_months, windows_months, quarters_months, hours_months, dead_letters_months
-        Age at which rows are dropped: readings; windows, emissions and balance of 60 s and corrections; sums of 15
-        minutes and demand; sums of hours and days, the ledger, weather, production and anomalies; dead letters.
+        Age at which rows are dropped: readings; windows, emissions and balance of 60 s, zones and corrections; sums
+        of 15 minutes and demand; sums of hours and days, the ledger, weather, production, set-points and anomalies;
+        dead letters.
     replayed_days
         How long a row stays at least after it was written, however old its event time is: what is replayed has to be
         there until its sums are made of it.
@@ -58,6 +59,9 @@ class Retention:
             ("balance", "window_start", self.windows_months),
             ("anomalies", "ts", self.hours_months),
             ("feedback", "ts", self.hours_months),
+            ("zones", "ts", self.windows_months),
+            ("setpoints", "ts", self.hours_months),
+            ("setpoint_acks", "ts", self.hours_months),
         )
         for table, time, months in stored:
             yield table, self._kept(f"toDateTime({time})", months, "toDateTime(written_at)")

@@ -34,6 +34,8 @@ _EMISSION_REQUIRED = (
 
 _WINDOW_OPTIONAL = ("import_kwh", "export_kwh", "import_kvarh", "previous_import_kwh")
 
+_NO_ORIGIN = (-1, -1, -1)
+
 Decoder = Callable[[Source, Sequence[Record]], pl.DataFrame]
 
 
@@ -144,6 +146,7 @@ def flat_rows(
     columns: dict[str, pl.DataType],
     required: Sequence[str],
     times: Sequence[str],
+    has_origin: bool = True,
 ) -> pl.DataFrame:
     """Return flat JSON records of an agent, one row each.
 
@@ -157,6 +160,8 @@ def flat_rows(
         Columns that must not be missing.
     times
         Columns of milliseconds since 1970 UTC.
+    has_origin
+        Whether each says which message it was made from.
     """
     if not records:
         return pl.DataFrame()
@@ -165,7 +170,7 @@ def flat_rows(
         missing = rows[name].is_null().arg_true()
         if missing.len():
             raise source.undecodable(records[missing[0]], f"{name} must not be missing")
-    origins = [_origin(source, record) for record in records]
+    origins = [_origin(source, record) if has_origin else _NO_ORIGIN for record in records]
     return rows.with_columns(
         pl.col(times).cast(TIMESTAMP),
         pl.Series(MESSAGE, [record.offset for record in records], dtype=pl.Int64),

@@ -23,8 +23,10 @@ from schemas.topics import (
     SITE_FEEDBACK,
     SITE_PRODUCTION,
     SITE_WEATHER,
+    SITE_ZONES,
     TELEMETRY,
     WEATHER,
+    ZONE_READINGS,
 )
 from sinks.clickhouse.errors import unavailable_is_named
 
@@ -119,6 +121,7 @@ _BESIDE = (
     (WEATHER, "weather", SITE_WEATHER),
     (PRODUCTION, "production", SITE_PRODUCTION),
     (ANOMALY_FEEDBACK, "feedback", SITE_FEEDBACK),
+    (ZONE_READINGS, "zones", SITE_ZONES),
 )
 
 CHECKS = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.topics import METER_READINGS, WEATHER, Topic
+from schemas.topics import METER_READINGS, WEATHER, ZONE_READINGS, Topic
 from streams.demo.building import SITE_ID, STEP_MS, ZONES, Building, Hold, SteeredZone
 from streams.hvac_gateway.gateway import Clock, Gateway
 from streams.hvac_gateway.journal import Journal
@@ -53,6 +53,7 @@ class SteeredBuilding:
             shown = building.advance(min(until_ms, building.at_ms + _LONGEST_MS))
             await send(WEATHER, shown.weather)
             await send(METER_READINGS, shown.meters)
+            await send(ZONE_READINGS, shown.zones)
             self._save()
 
     def text(self) -> str:

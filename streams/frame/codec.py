@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -103,8 +103,8 @@ def envelopes(output: Output, origin: Origin, first_index: int, arrived_at: int,
         yield Envelope(output.topic.name, str(site_id).encode(), line, int(ts), headers)
 
 
-def decode(value: bytes, headers: Mapping[str, bytes]) -> Message:
-    """Decode a message of an internal topic.
+def decode(value: bytes, headers: Mapping[str, bytes], unread: Collection[Kind] = ()) -> Message:
+    """Decode a message of an internal topic; of kinds that are `unread`, only what kind it is and when it arrived.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def decode(value: bytes, headers: Mapping[str, bytes]) -> Message:
     try:
         kind = Kind(headers[HEADER_KIND].decode())
         arrived_at = int(headers[HEADER_ARRIVED_AT])
-        if kind is Kind.TICK:
+        if kind is Kind.TICK or kind in unread:
             return Message(kind, arrived_at)
         if kind is Kind.SITE:
             return Message(kind, arrived_at, record=SiteRecord.of_json(value))

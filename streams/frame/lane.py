@@ -61,8 +61,8 @@ class Lane:
         What was counted since.
     arrived_at
         Arrival of the last message. [ms UTC]
-    context
-        Whether the agent is given weather and production.
+    passes_over
+        Kinds of messages the agent is not given: context it did not ask for, and what is not even decoded.
     """
 
     agent: Agent
@@ -74,7 +74,7 @@ class Lane:
     accounted: int = 0
     tally: Tally = field(default_factory=Tally)
     arrived_at: int = 0
-    context: bool = False
+    passes_over: frozenset[Kind] = CONTEXT
     restart_offset: int = 0  # where a successor would begin: all before it is in snapshots
     _last_closing: bytes = b""
     _behind: dict[str, int] = field(default_factory=dict)  # changed site -> offset its snapshot is complete up to
@@ -91,8 +91,7 @@ class Lane:
         partition: int,
         snapshots: Mapping[str, bytes],
         inherited: Mapping[str, bytes],
-        *,
-        context: bool = False,
+        passes_over: frozenset[Kind] = CONTEXT,
     ) -> "Lane":
         """Take up where the snapshots of this log end.
 
@@ -106,10 +105,10 @@ class Lane:
             What checkpoints wrote for this partition: stamped site snapshots and the partition's own entry.
         inherited
             Unstamped site snapshots of an earlier log, used where this log has none yet.
-        context
-            Whether the agent is given weather and production.
+        passes_over
+            Kinds of messages the agent is not given.
         """
-        lane = cls(agent, partition, context=context)
+        lane = cls(agent, partition, passes_over=passes_over)
         meta = snapshots.get(lane.meta_key)
         if meta is not None:
             found = json.loads(meta)
@@ -162,14 +161,14 @@ class Lane:
         if offset != self.next_offset:
             raise ValueError(f"partition {self.partition}: expected offset {self.next_offset}, got {offset}")
         self.next_offset += 1
-        message = decode(value, headers)
+        message = decode(value, headers, self.passes_over)
         self.arrived_at = message.arrived_at
         rows = _rows_of(message)
         place = headers.get(HEADER_ORIGIN)
         if place is not None and not self.origins.is_new(*parse_place(place)):
             self.tally.take(offset, rows, 0)
             return message, NOTHING
-        if message.kind in CONTEXT and not self.context:
+        if message.kind in self.passes_over:
             return message, NOTHING
         raw = message.kind is Kind.READINGS or (message.kind in CONTEXT and place is None)
         if raw and message.rows is not None:

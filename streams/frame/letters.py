@@ -43,6 +43,7 @@ EXPECTED: dict[Reason, str] = {
     Reason.UNKNOWN_SITE: "expected a site of the registry",
     Reason.UNKNOWN_LINE: "expected line_id to be an equipment of this site in the registry",
     Reason.UNKNOWN_SHIFT: "expected shift to be the name of a shift of this site in the registry",
+    Reason.UNKNOWN_ZONE: "expected zone_id to be a zone of this site in the registry",
     Reason.INVALID_FEEDBACK: "expected verdict normal, right, fixed or muted, an anomaly_id and kind as on "
     "anomalies.v1, and until after ts and at most 366 days later",
     Reason.REGISTER_DECREASED: "expected a register that never goes back",

@@ -21,7 +21,7 @@ from faust.types.tables import TableT
 from faust.types.tuples import RecordMetadata
 
 from schemas.accounting import Caused
-from schemas.flow import Agent, Kind, Outcome
+from schemas.flow import CONTEXT, ENERGY_KINDS, Agent, Kind, Outcome
 from schemas.topics import Topic
 from streams.accounting.segment import Segment, minute_of, note
 from streams.broker import partition_for
@@ -51,8 +51,14 @@ class StageSpec:
     source: Topic
     yields: tuple[Topic, ...]
     agent: Callable[[], Agent]
-    context: bool = False  # whether the agent is given weather and production
+    context: bool = False  # whether the agent is given weather, production, feedback and zones
+    windows: bool = True  # whether it is given windows and live state; what it is not given is not even decoded
     sites_at_once: int = 500  # in one checkpoint: thousands would stop the event loop for too long
+
+    @property
+    def passes_over(self) -> frozenset[Kind]:
+        """What the agent is not given."""
+        return (frozenset() if self.context else CONTEXT) | (frozenset() if self.windows else ENERGY_KINDS)
 
 
 @dataclass(slots=True)
@@ -196,7 +202,7 @@ class Stage:
                 self._snapshots.setdefault(where, {})[name] = packed
         inherited = {site: packed for site, packed in self.inherited.items() if self._home(site) == partition}
         snapshots = self._snapshots.pop(partition, {})  # the agent has them now; twice would be much memory
-        lane = Lane.restored(self.spec.agent(), partition, snapshots, inherited, context=self.spec.context)
+        lane = Lane.restored(self.spec.agent(), partition, snapshots, inherited, self.spec.passes_over)
         if lane.meta_key not in snapshots:
             # Never checkpointed: begin with what the broker still has, which need not be offset 0.
             lane.begin_at(await self._earliest(partition))

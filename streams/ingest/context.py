@@ -1,4 +1,4 @@
-"""Validation of weather, production and feedback: which rows are taken, and the reason of every one that is not."""
+"""Validation of weather, production, feedback and zones: which rows are taken, and why the others are not."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,6 +11,7 @@ from schemas.production import LONGEST_INTERVAL_S, PRODUCTION_ROWS
 from schemas.reading import TIMESTAMP
 from schemas.rejection import Reason
 from schemas.weather import WEATHER_RANGES, WEATHER_ROWS
+from schemas.zone import ZONE_MEASURES, ZONE_RANGES, ZONE_ROWS
 from streams.broker import partition_for
 from streams.ingest.decode import Decoded
 from streams.ingest.poll import Poll
@@ -22,7 +23,7 @@ Rule = tuple[pl.Expr, Reason]  # what is broken where it is true
 
 
 def known_sites(records: Iterable[SiteRecord], partitions: int) -> pl.DataFrame:
-    """Return every site of the registry with what weather, production and feedback are judged by."""
+    """Return every site of the registry with what weather, production, feedback and zones are judged by."""
     return pl.DataFrame(
         [
             (
@@ -34,6 +35,7 @@ def known_sites(records: Iterable[SiteRecord], partitions: int) -> pl.DataFrame:
                 [machine.id for machine in record.site.equipment],
                 [shift.name for shift in record.site.shifts],
                 [meter.id for meter in record.site.meters],
+                [zone.id for zone in record.site.zones],
             )
             for record in records
         ],
@@ -46,6 +48,7 @@ def known_sites(records: Iterable[SiteRecord], partitions: int) -> pl.DataFrame:
             "lines": pl.List(pl.String),
             "shifts": pl.List(pl.String),
             "meters": pl.List(pl.String),
+            "zones": pl.List(pl.String),
         },
         orient="row",
     )
@@ -110,6 +113,22 @@ def validate_feedback(decoded: Decoded, poll: Poll, sites: pl.DataFrame, bounds:
         *_in_time(bounds, pl.col("ts")),
     )
     return _judged(decoded, poll, sites, rules, tuple(FEEDBACK_ROWS))
+
+
+def validate_zones(decoded: Decoded, poll: Poll, sites: pl.DataFrame, bounds: Bounds) -> Validated:
+    """Judge every decoded row of zone.readings.v1; parameters as of `validate_weather`."""
+    measures = pl.col(list(ZONE_RANGES))
+    possible = [pl.col(name).is_between(low, high).fill_null(True) for name, (low, high) in ZONE_RANGES.items()]
+    nothing = pl.all_horizontal(pl.col(ZONE_MEASURES).is_null())
+    rules = (
+        (pl.any_horizontal(pl.col("site_id", "zone_id", "ts").is_null()) | nothing, Reason.MISSING_FIELD),
+        (pl.any_horizontal(~measures.is_finite().fill_null(True)), Reason.NOT_FINITE),
+        (pl.col("tenant_id").is_null(), Reason.UNKNOWN_SITE),
+        (~pl.col("zone_id").is_in(pl.col("zones")), Reason.UNKNOWN_ZONE),
+        (~pl.all_horizontal(possible), Reason.OUT_OF_RANGE),
+        *_in_time(bounds, pl.col("ts")),
+    )
+    return _judged(decoded, poll, sites, rules, tuple(ZONE_ROWS))
 
 
 def _in_time(bounds: Bounds, end: pl.Expr) -> tuple[Rule, Rule]:

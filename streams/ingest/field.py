@@ -11,7 +11,8 @@ from schemas.flow import Kind, SiteRecord
 from schemas.production import PRODUCTION_FIELD, PRODUCTION_RECORD, PRODUCTION_ROWS
 from schemas.reading import FIELD, TELEMETRY_ROWS
 from schemas.weather import WEATHER_FIELD, WEATHER_RECORD, WEATHER_ROWS
-from streams.ingest.context import known_sites, validate_feedback, validate_production, validate_weather
+from schemas.zone import ZONE_FIELD, ZONE_RECORD, ZONE_ROWS
+from streams.ingest.context import known_sites, validate_feedback, validate_production, validate_weather, validate_zones
 from streams.ingest.decode import Decoded
 from streams.ingest.poll import Poll
 from streams.ingest.validate import Bounds, Validated, known_meters, validate
@@ -94,4 +95,13 @@ FEEDBACK = FieldTopic(
     validate_feedback,
     RecordTopic(topics.SITE_FEEDBACK, FEEDBACK_RECORD),
 )
-FIELD_TOPICS = (READINGS, WEATHER, PRODUCTION, FEEDBACK)
+ZONES = FieldTopic(
+    topics.ZONE_READINGS,
+    Kind.ZONES,
+    ZONE_FIELD,
+    ZONE_ROWS,
+    known_sites,
+    validate_zones,
+    RecordTopic(topics.SITE_ZONES, ZONE_RECORD),
+)
+FIELD_TOPICS = (READINGS, WEATHER, PRODUCTION, FEEDBACK, ZONES)

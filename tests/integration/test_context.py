@@ -1,4 +1,4 @@
-"""Weather, production and feedback from the field to the history: every good row once, every bad one a dead letter."""
+"""Weather, production, feedback and zones from the field to the history: each good row once, each bad one a letter."""
 
 import json
 import time
@@ -10,13 +10,16 @@ from schemas.rejection import Reason
 from schemas.topics import (
     ANOMALY_FEEDBACK,
     DEAD_LETTERS,
+    HVAC_SETPOINTS,
     METER_READINGS,
     PRODUCTION,
     SITE_FEEDBACK,
     SITE_PRODUCTION,
     SITE_PROFILE,
     SITE_WEATHER,
+    SITE_ZONES,
     WEATHER,
+    ZONE_READINGS,
 )
 from streams.demo import DEMO_REGISTRY
 from streams.demo.recorded import month_readings
@@ -79,20 +82,42 @@ def test_weather_and_production_are_stored_once_through_a_kill(pipeline: Pipelin
         Raw("zj-steel", json.dumps(mute).encode(), topic=ANOMALY_FEEDBACK.name),
         Raw("zj-steel", json.dumps(mute | {"verdict": "perhaps"}).encode(), topic=ANOMALY_FEEDBACK.name),
     ]
+    now = int(time.time() * 1000)
+    air = {
+        "zone_id": "office",
+        "ts": now,
+        "air_c": 24.5,
+        "occupied": True,
+        "own_cooling_c": 26.0,
+        "own_heating_c": 20.0,
+    }
+    zones = [
+        Raw("sim-building", json.dumps(air).encode(), topic=ZONE_READINGS.name),
+        Raw("sim-building", json.dumps(air | {"zone_id": "attic"}).encode(), topic=ZONE_READINGS.name),
+    ]
     readings = as_json(month_readings(2026, 7).head(300))
     pipeline.start()
     half = len(weather) // 2
-    pipeline.send([*weather[:half], *bad[:2], *production[:100], *sayings, *readings[:150]])
+    pipeline.send([*weather[:half], *bad[:2], *production[:100], *sayings, *zones, *readings[:150]])
     wait_for(lambda: pipeline.metric("wattloop_ingest_messages_total", topic=WEATHER.name) > 0)
     pipeline.kill()
     pipeline.send([*weather[half:], *bad[2:], *production[100:], *readings[150:]])
     pipeline.start()
-    fields = (METER_READINGS.name, WEATHER.name, PRODUCTION.name, ANOMALY_FEEDBACK.name)
+    fields = (METER_READINGS.name, WEATHER.name, PRODUCTION.name, ANOMALY_FEEDBACK.name, ZONE_READINGS.name)
     # What ingest has committed, the history can read.
     wait_for(lambda: not unread(pipeline, *fields), what="ingest")
-    stored = (SITE_FEEDBACK.name, SITE_WEATHER.name, SITE_PRODUCTION.name, SITE_PROFILE.name, DEAD_LETTERS.name)
+    wait_for(lambda: pipeline.metric("wattloop_agent_outputs_total", agent="comfort", topic=HVAC_SETPOINTS.name) > 0)
+    stored = (
+        SITE_ZONES.name,
+        HVAC_SETPOINTS.name,
+        SITE_FEEDBACK.name,
+        SITE_WEATHER.name,
+        SITE_PRODUCTION.name,
+        SITE_PROFILE.name,
+        DEAD_LETTERS.name,
+    )
     wait_for(lambda: not unread(pipeline, *stored), what="history")
-    for kind in ("weather", "production", "feedback"):  # they get through to the end of the flow
+    for kind in ("weather", "production", "feedback", "zones"):  # they get through to the end of the flow
         wait_for(lambda kind=kind: pipeline.metric("wattloop_agent_events_total", agent="emissions", kind=kind) > 0)
     pipeline.stop()
 
@@ -101,12 +126,19 @@ def test_weather_and_production_are_stored_once_through_a_kill(pipeline: Pipelin
     assert pipeline.query(counted.format("production")).rows() == [(site, 200, 200) for site in sorted(SITES)]
     letters = pipeline.query("SELECT source_topic, reason FROM v_dead_letters ORDER BY source_topic, reason")
     assert pipeline.query("SELECT site_id, verdict, meter_id FROM feedback").rows() == [("zj-steel", "muted", "main")]
+    assert pipeline.query("SELECT zone_id, air_c, occupied FROM zones").rows() == [("office", 24.5, True)]
+    # Nothing is known of the building yet: what is said is its own, and not to be held.
+    told = "SELECT zone_id, mode, reason, cooling_c, heating_c, state FROM v_setpoints"
+    assert pipeline.query(told).rows() == [("office", "advise", "own_learning", 26.0, 20.0, "")]
     assert letters.rows() == [
         (ANOMALY_FEEDBACK.name, Reason.MISSING_FIELD.value),
         (PRODUCTION.name, Reason.MISSING_FIELD.value),
         (PRODUCTION.name, Reason.UNKNOWN_LINE.value),
         (WEATHER.name, Reason.OUT_OF_RANGE.value),
         (WEATHER.name, Reason.UNDECODABLE.value),
+        (ZONE_READINGS.name, Reason.UNKNOWN_ZONE.value),
     ]
-    assert pipeline.query("SELECT count() AS sites FROM v_site_profiles")["sites"].item() == len(SITES)
+    assert (
+        pipeline.query("SELECT count() AS sites FROM v_site_profiles")["sites"].item() == len(SITES) + 1
+    )  # and the building
     assert pipeline.imbalances() == []

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.comfort.guard import DEAD_BAND_K, RAMP_K_PER_H, Bound, Exempt, Guard
-from agents.comfort.settings import site_of
+from agents.comfort.guard import RAMP_K_PER_H, Bound, Exempt, Guard
+from agents.comfort.settings import DEAD_BAND_K, site_of
 
 TEMPERATURES = st.one_of(st.floats(0, 50), st.sampled_from([float("nan"), float("inf"), -273.15, 1e9, 21.0, 24.0]))
 

@@ -29,7 +29,20 @@ def test_only_what_differs_is_changed(client):
 def test_a_row_outlives_neither_its_age_nor_the_days_after_it_was_written(client, table):
     keep(client, DEFAULT)
     times = {"dead_letters": "arrived_at"} | dict.fromkeys(
-        ("readings", "emissions", "demand", "ledger", "corrections", "weather", "production", "anomalies", "feedback"),
+        (
+            "readings",
+            "emissions",
+            "demand",
+            "ledger",
+            "corrections",
+            "weather",
+            "production",
+            "anomalies",
+            "feedback",
+            "zones",
+            "setpoints",
+            "setpoint_acks",
+        ),
         "ts",
     )
     written = "computed_at" if table.endswith(("15min", "hour", "day")) else "written_at"

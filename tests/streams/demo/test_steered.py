@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from schemas.hvac import BacnetPoints
-from schemas.topics import METER_READINGS, WEATHER, Topic
+from schemas.topics import METER_READINGS, WEATHER, ZONE_READINGS, Topic
 from streams.demo.building import SITE_ID, STEP_MS
 from streams.demo.recorded import ANCHOR_MS
 from streams.demo.steered import SteeredBuilding
@@ -40,12 +40,13 @@ def go_on(building: SteeredBuilding, until_ms: int) -> dict[Topic, pl.DataFrame]
     return {topic: pl.concat(frames) for topic, frames in sent.items()}
 
 
-def test_it_measures_meters_and_weather_of_every_whole_step(tmp_path: Path):
+def test_it_measures_meters_zones_and_weather_of_every_whole_step(tmp_path: Path):
     sent = go_on(a_building(tmp_path), NOON_MS + 2 * 86_400_000 + STEP_MS + 1)
 
     assert {topic: frame.height for topic, frame in sent.items()} == {
         WEATHER: 193,
         METER_READINGS: 3 * 193,
+        ZONE_READINGS: 2 * 193,
     }
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from builders import NOON, registers
 
-from schemas.flow import NOTHING, Kind, Message, Outcome
+from schemas.flow import CONTEXT, ENERGY_KINDS, NOTHING, Kind, Message, Outcome
 from schemas.weather import WEATHER_ROWS
 from streams.frame.codec import batch_value, control_headers
 from streams.frame.lane import META, Lane
@@ -59,7 +59,7 @@ def given(
     *messages: tuple[bytes, dict[str, bytes]], context: bool = True
 ) -> tuple[Lane, list[tuple[Kind, list[object]]]]:
     agent = Remembering()
-    lane = Lane.restored(agent, PARTITION, {}, {}, context=context)
+    lane = Lane.restored(agent, PARTITION, {}, {}, frozenset() if context else CONTEXT)
     for offset, message in enumerate(messages):
         lane.apply(offset, *message)
     return lane, agent.given
@@ -67,6 +67,16 @@ def given(
 
 def test_an_agent_that_does_not_ask_is_not_given_any() -> None:
     assert given(weather(1), some_readings(1), context=False)[1] == [(Kind.READINGS, [1])]
+
+
+def test_what_an_agent_passes_over_is_not_even_decoded() -> None:
+    agent = Remembering()
+    lane = Lane.restored(agent, PARTITION, {}, {}, ENERGY_KINDS)
+    lane.apply(0, b"no Arrow at all", dict(control_headers(Kind.WINDOWS, NOON)))
+    lane.apply(1, *weather(1))
+
+    assert agent.given == [(Kind.WEATHER, [1])]
+    assert (lane.next_offset, lane.tally.received) == (2, 0)
 
 
 def test_offsets_of_weather_and_of_readings_are_not_mistaken_for_each_other() -> None:
@@ -93,7 +103,7 @@ def test_a_checkpoint_remembers_what_was_seen_of_each() -> None:
     assert json.loads(written[f"{META}{PARTITION}"])["origins"] == {"0": [9, 0], "weather/0": [4, 0]}
 
     agent = Remembering()
-    again = Lane.restored(agent, PARTITION, written, {}, context=True)
+    again = Lane.restored(agent, PARTITION, written, {}, frozenset())
     again.apply(3, *weather(4))
     again.apply(4, *some_readings(9))
     again.apply(5, *weather(5))

@@ -1,4 +1,4 @@
-"""Weather, production and feedback: what ingest takes, what it refuses and why, and what it makes of a row."""
+"""Weather, production, feedback and zones: what ingest takes, what it refuses and why, and what it makes of a row."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,11 +9,11 @@ import pytest
 from builders import NOON, a_site
 
 from schemas.flow import SiteRecord
-from schemas.registry import Equipment, Shift
+from schemas.registry import Equipment, Shift, Zone
 from schemas.rejection import Reason
 from streams.ingest.context import known_sites
 from streams.ingest.decode import decode
-from streams.ingest.field import FEEDBACK, PRODUCTION, WEATHER, FieldTopic
+from streams.ingest.field import FEEDBACK, PRODUCTION, WEATHER, ZONES, FieldTopic
 from streams.ingest.poll import Poll, RawMessage
 from streams.ingest.records import records_of
 from streams.ingest.validate import Bounds, Validated
@@ -23,6 +23,7 @@ BOUNDS = Bounds(future_ms=300_000, past_ms=400 * 86_400_000)
 MILL = a_site(
     production_unit="t",
     equipment=(Equipment(id="line-1", name="Line 1", kind="loom"),),
+    zones=(Zone(id="hall", name="Hall", area_m2=400.0),),
     shifts=(Shift(name="early", weekdays=(1, 2, 3, 4, 5), start="06:00", end="14:00"),),
 )
 SITES = known_sites([SiteRecord(MILL, 1), SiteRecord(a_site("far", time_zone="America/New_York"), 1)], 4)
@@ -199,6 +200,42 @@ def test_feedback_is_taken_and_is_a_record_of_its_own() -> None:
 )
 def test_feedback_that_cannot_be_is_refused_with_its_reason(row: Row, reason: Reason) -> None:
     found = judged(FEEDBACK, row)
+
+    assert found.accepted.is_empty()
+    assert found.refused["reason"].to_list() == [reason.value]
+
+
+def some_zone(**changed: object) -> Row:
+    return {"site_id": "mill", "zone_id": "hall", "ts": NOON, "air_c": 24.5, "occupied": True} | changed
+
+
+def test_readings_of_zones_are_taken_and_are_records_of_their_own() -> None:
+    taken = judged(ZONES, some_zone(), some_zone(air_c=None, occupied=False, own_cooling_c=26)).accepted
+    records = [json.loads(one.value) for one in records_of(taken, ZONES, ARRIVED)]
+
+    assert taken.select("tenant_id", "zone_id", "air_c", "occupied", "own_cooling_c").rows() == [
+        ("acme", "hall", 24.5, True, None),
+        ("acme", "hall", None, False, 26.0),
+    ]
+    assert records[0]["id"] == f"zones/mill/{NOON}/2-40-0"
+    assert records[0]["local_day"] == "2026-07-15"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (some_zone(zone_id=None), Reason.MISSING_FIELD),
+        (some_zone(air_c=None, occupied=None), Reason.MISSING_FIELD),
+        (some_zone(site_id="nowhere"), Reason.UNKNOWN_SITE),
+        (some_zone(zone_id="attic"), Reason.UNKNOWN_ZONE),
+        (some_zone(air_c=451.0), Reason.OUT_OF_RANGE),
+        (some_zone(power_kw=-1.0), Reason.OUT_OF_RANGE),
+        (some_zone(humidity_percent=101), Reason.OUT_OF_RANGE),
+        (some_zone(ts=ARRIVED + 600_000), Reason.FUTURE_TIMESTAMP),
+    ],
+)
+def test_a_reading_of_a_zone_that_cannot_be_is_refused_with_its_reason(row: Row, reason: Reason) -> None:
+    found = judged(ZONES, row)
 
     assert found.accepted.is_empty()
     assert found.refused["reason"].to_list() == [reason.value]
