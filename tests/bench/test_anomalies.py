@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agents.anomalies.meter import MeterWatch
-from bench.anomalies import curve, planting
+from bench.anomalies import curve, data_faults, planting
 from bench.anomalies.loads import SHIPPED, Load, loads_of
 from bench.anomalies.scoring import WARM_DAYS, Score, run, score
 from schemas.anomaly import AnomalyKind, Status
@@ -113,3 +113,19 @@ def test_its_curve_passes_through_what_is_shipped(reached: curve.Reached, scored
     found = sum(delays[shipped] is not None for name, _, _, delays in reached.faults if name == "left on overnight")
     every = [one for (name, _), one in scored.faults.items() if name == "left on overnight"]
     assert found == pytest.approx(sum(one.found for one in every), abs=2)
+
+
+def test_stuck_registers_silence_and_slow_clocks_are_found_in_the_load_of_a_steel_works(steel: Load):
+    power_kw = steel.power_kw[:40].reshape(-1)
+    result = data_faults.run({"steel": power_kw}, seed=1, days=40)
+
+    assert {one.kind for one in result.planted} == set(data_faults.SIZES)
+    assert result.found == set(result.planted)
+    assert not result.false_flags
+
+
+def test_a_flag_without_a_fault_counts_as_false(steel: Load):
+    standing = steel.power_kw[:10].reshape(-1).copy()
+    standing[200:] = np.nan  # nothing is measured any more, and nothing was planted there
+
+    assert data_faults.run({"steel": standing}, seed=1, days=10).false_flags
