@@ -7,6 +7,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
+from bench.hvac.bound import Bound
 from bench.hvac.timer import Timer
 from bench.hvac.trace import STEP_S, Floats, Trace
 
@@ -14,9 +15,10 @@ COOLING_LIMIT_C = (20.0, 32.0)
 HEATING_LIMIT_C = (12.0, 24.0)
 SAFE_BAND_C = (20.0, 26.0)
 MODES = ("neutral", "20-26")
-CONTROLLERS = ("own", "timer", "timer+1K", "wattloop")
+CONTROLLERS = ("own", "timer", "timer+1K", "wattloop", "bound", "bound+2h")
 MODELESS = ("own", "timer", "timer+1K")  # they know the building's own band and no other
 
+_LEADS_S = {"bound": 0, "bound+2h": 7_200}
 _WATTLOOP = ("agents.comfort.controller", "Controller")
 
 
@@ -42,8 +44,17 @@ class Own:
         return {"cooling_c": own["baseline_cooling_c"], "heating_c": own["baseline_heating_c"]}
 
 
-def controller_named(name: str) -> Controller:
+def controller_named(name: str, own: Trace, mode: str) -> Controller:
     """Return a new controller.
+
+    Parameters
+    ----------
+    name
+        One of `CONTROLLERS`.
+    own
+        The building under its own schedule, for those who know everything in advance.
+    mode
+        One of `MODES`, for the same.
 
     Raises
     ------
@@ -56,6 +67,9 @@ def controller_named(name: str) -> Controller:
         return Timer()
     if name == "timer+1K":
         return Timer(wider_k=1.0)
+    if name in _LEADS_S:
+        within, allowed_k = (None, 0.05) if mode == "neutral" else (SAFE_BAND_C, 0.01)
+        return Bound(own, within, allowed_k, (HEATING_LIMIT_C[0], COOLING_LIMIT_C[1]), _LEADS_S[name])
     if name == "wattloop":
         module, kind = _WATTLOOP
         made: Controller = getattr(importlib.import_module(module), kind)()

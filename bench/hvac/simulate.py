@@ -303,7 +303,7 @@ def simulate(job: Job) -> Trace:
         if job.controller == "recording":
             return Simulation(found, start, steps, None).run(path, Path(job.epw), directory)
         own = Trace.load(Path(job.recording))
-        controller = controller_named(job.controller)
+        controller = controller_named(job.controller, own, job.mode)
         controller.reset(info_of(own, job.mode, wall=job.wall, keep_empty=job.keep_empty))
         return Simulation(found, start, steps, (controller, own), wall=job.wall).run(path, Path(job.epw), directory)
 

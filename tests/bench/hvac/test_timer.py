@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+from simulated import office
 
 from bench.hvac.controllers import CONTROLLERS, controller_named
 from bench.hvac.timer import Timer
@@ -59,4 +60,4 @@ def test_it_asks_for_no_more_than_the_building_does():
 
 def test_an_unknown_controller_is_refused_with_the_names_there_are():
     with pytest.raises(ValueError, match=CONTROLLERS[1]):
-        controller_named("nobody")
+        controller_named("nobody", office(), "neutral")
