@@ -81,6 +81,8 @@ BALANCE = Topic("balance.v1", "partition", Encoding.BATCH, max_message_bytes=4 *
 CORRECTIONS = Topic("corrections.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 # The life of each anomaly; kept by size, as its time is event time.
 ANOMALIES = Topic("anomalies.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
+# How far the detectors are with each meter, once a day while they learn.
+ANOMALY_LEARNING = Topic("anomaly.learning.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 # Set-points for zones, what became of them, and what operators decide instead.
 HVAC_SETPOINTS = Topic("hvac.setpoints.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 HVAC_ACKS = Topic("hvac.acks.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
@@ -148,6 +150,7 @@ CATALOGUE: tuple[Topic, ...] = (
     SITE_ZONES,
     BALANCE,
     ANOMALIES,
+    ANOMALY_LEARNING,
     HVAC_SETPOINTS,
     HVAC_ACKS,
     HVAC_OVERRIDES,

@@ -3,7 +3,7 @@
 meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emissions -> emissions.v1, site.live.v1
                        |                          |                 +-> billing -> demand.v1, demand.live.v1, ledger.v1
                        |                          |                 +-> balance -> balance.v1
-                       |                          |                 +-> anomalies -> anomalies.v1
+                       |                          |                 +-> anomalies -> anomalies.v1, anomaly.learning.v1
                        |                          |                 +-> comfort -> hvac.setpoints.v1
                        |                          +--> corrections.v1, site.profile.v1
                        +--> dead-letters.v1 <-----+
@@ -17,8 +17,8 @@ sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> em
        demand.v1 -> demand, ledger.v1 -> ledger, corrections.v1 -> corrections, activity.v1 -> activities,
        dead-letters.v1 -> dead_letters, accounting.v1 -> accounting, site.weather.v1 -> weather,
        site.production.v1 -> production, site.profile.v1 -> site_profiles, balance.v1 -> balance,
-       anomalies.v1 -> anomalies, site.feedback.v1 -> feedback, site.zones.v1 -> zones,
-       hvac.setpoints.v1 -> setpoints, hvac.acks.v1 -> setpoint_acks
+       anomalies.v1 -> anomalies, anomaly.learning.v1 -> anomaly_learning, site.feedback.v1 -> feedback,
+       site.zones.v1 -> zones, hvac.setpoints.v1 -> setpoints, hvac.acks.v1 -> setpoint_acks
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
 
@@ -34,6 +34,7 @@ from agents.pricing.pricing import Reference
 from schemas.reference.catalogue import REFERENCE_VERSION, load_charges, load_factors, load_tariffs
 from schemas.topics import (
     ANOMALIES,
+    ANOMALY_LEARNING,
     BALANCE,
     CORRECTIONS,
     DEAD_LETTERS,
@@ -49,7 +50,7 @@ from schemas.topics import (
 )
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
 from sinks.clickhouse.activities import ACTIVITIES_TABLE
-from sinks.clickhouse.anomalies import ANOMALIES_TABLE, FEEDBACK_TABLE
+from sinks.clickhouse.anomalies import ANOMALIES_TABLE, FEEDBACK_TABLE, LEARNING_TABLE
 from sinks.clickhouse.balance import BALANCE_TABLE
 from sinks.clickhouse.bills import DEMAND_TABLE, LEDGER_TABLE
 from sinks.clickhouse.context import PRODUCTION_TABLE, PROFILES_TABLE, WEATHER_TABLE
@@ -79,6 +80,7 @@ STORED = (
     BALANCE_TABLE,
     ANOMALIES_TABLE,
     FEEDBACK_TABLE,
+    LEARNING_TABLE,
     ZONES_TABLE,
     SETPOINTS_TABLE,
     ACKS_TABLE,
@@ -99,6 +101,13 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
         StageSpec("emissions", ENERGY, (EMISSIONS, SITE_LIVE), partial(Emissions, reference)),
         StageSpec("billing", ENERGY, (DEMAND, DEMAND_LIVE, LEDGER), partial(Billing, reference, load_charges())),
         StageSpec("balance", ENERGY, (BALANCE,), partial(Balance, reference)),
-        StageSpec("anomalies", ENERGY, (ANOMALIES,), partial(Anomalies, reference), context=True, sites_at_once=25),
+        StageSpec(
+            "anomalies",
+            ENERGY,
+            (ANOMALIES, ANOMALY_LEARNING),
+            partial(Anomalies, reference),
+            context=True,
+            sites_at_once=25,
+        ),
         StageSpec("comfort", ENERGY, (HVAC_SETPOINTS,), Comfort, context=True, windows=False, sites_at_once=100),
     )

@@ -15,6 +15,7 @@ from schemas.flow import Kind, Message, SiteRecord
 from schemas.production import PRODUCTION_ROWS
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.registry import Site
+from schemas.topics import ANOMALIES, Topic
 from schemas.window import WINDOW_ROWS
 
 REFERENCE = Reference(load_factors(), load_tariffs(), REFERENCE_VERSION)
@@ -136,13 +137,13 @@ def made_at(day: date, begin: str, hours: int, line: str | None = None) -> Messa
     return Message(Kind.PRODUCTION, at_ms(day, begin), stamped)
 
 
-def told(agent: Anomalies, messages: Iterable[Message]) -> list[dict[str, object]]:
-    """The records that follow."""
+def told(agent: Anomalies, messages: Iterable[Message], topic: Topic = ANOMALIES) -> list[dict[str, object]]:
+    """The records that follow on a topic."""
     return [
         row
         for message in messages
         for output in agent.step(message).outputs
-        if output.rows is not None
+        if output.rows is not None and output.topic is topic
         for row in output.rows.iter_rows(named=True)
     ]
 

@@ -1,7 +1,7 @@
 """One meter, quarter hour by quarter hour: what it learns, and the anomalies it is in."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -9,12 +9,14 @@ import numpy as np
 
 from agents.anomalies.episodes import QUARTER_H, Episode, Toll, copied
 from agents.anomalies.idling import Idling
+from agents.anomalies.learning import Progress, of_creep, of_idling, of_surging
 from agents.anomalies.moments import DEAR, Moment, Said
 from agents.anomalies.profile import HOURS, DayClass, Expectation, Floats, Profile
 from agents.anomalies.shifting import CREEP, KEPT_DAYS, Shifting, base_kw
 from agents.anomalies.surging import SURGE, Surging
 from agents.pricing.pricing import Terms
 from schemas.anomaly import AnomalyKind, Status
+from schemas.learning import LearningState
 
 DRAWN_QUARTERS = 8  # two hours
 _QUARTER_MS = 900_000
@@ -62,6 +64,8 @@ class MeterWatch:
         Day of the last surge: one a day is told.
     unusual
         Local hours of the running day in which it was left on: they are not learnt from.
+    learning
+        How far each detector was when it was said last.
     """
 
     profile: Profile = field(default_factory=Profile)
@@ -78,6 +82,8 @@ class MeterWatch:
     surged_on: int = 0
     unusual: list[int] = field(default_factory=list)
     packed: bytes = field(default=b"", compare=False, repr=False)  # as a snapshot has it; empty once it has changed
+    news: list[Progress] = field(default_factory=list, compare=False, repr=False)  # of the day that just ended
+    learning: dict[AnomalyKind, LearningState] = field(default_factory=dict)  # as it was said last
     _expected: Expectation | None = None
     _is_expected: bool = False
 
@@ -97,8 +103,12 @@ class MeterWatch:
         """
         said: list[Said] = []
         self.packed = b""
+        self.news = []
         if at.day != self.day:
+            has_ended = 0 < self.day < at.day
             said += self._begin_day(at)
+            if has_ended:
+                self.say(self._progress(surges=surges, may_idle=may_idle))
         if not self._is_expected:
             self._expected, self._is_expected = self.profile.expectation(self.of), True
         expected = self._expected
@@ -125,6 +135,20 @@ class MeterWatch:
         """Learn that a least power which has grown by so much is normal. [kW]."""
         self.packed = b""
         self.creep.limit.allow(score, CREEP)
+
+    def say(self, progress: Iterable[Progress]) -> None:
+        """Say at the end of a day how far detectors are: those that still learn, and those that are further."""
+        for one in progress:
+            if one.state is LearningState.LEARNING or self.learning.get(one.kind) is not one.state:
+                self.news.append(one)
+                self.learning[one.kind] = one.state
+
+    def _progress(self, *, surges: bool, may_idle: bool) -> list[Progress]:
+        """Return how far the detectors are that look at this meter."""
+        found = [of_creep(self.creep)]
+        if may_idle:
+            found.append(of_idling(self.profile, self.idling))
+        return [*found, of_surging(self.surging)] if surges else found
 
     def _begin_day(self, at: Moment) -> list[Said]:
         said: list[Said] = []

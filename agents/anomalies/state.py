@@ -23,6 +23,7 @@ from agents.anomalies.surging import SURGE_QUARTERS, Surging
 from agents.pricing.pricing import Terms
 from schemas.anomaly import AnomalyKind, Status
 from schemas.flow import SiteRecord
+from schemas.learning import LearningState
 
 _LENGTH = struct.Struct(">I")
 _FASTEST = 1
@@ -152,6 +153,7 @@ def _head(watch: MeterWatch) -> dict[str, object]:
         "drawn": [[one.observed_kw, one.expected_kw, astuple(one.terms)] for one in watch.drawn],
         "toll": asdict(watch.toll),
         "open": [asdict(one) for one in watch.episodes.values()],
+        "learning": watch.learning,
     }
 
 
@@ -182,6 +184,8 @@ def _watch(head: Mapping[str, Any], floats: Floats) -> MeterWatch:
         {AnomalyKind(one["kind"]): _episode(one) for one in head["open"]},
         surged_on,
         unusual,
+        # A snapshot of an older release does not say.
+        learning={AnomalyKind(kind): LearningState(state) for kind, state in head.get("learning", {}).items()},
     )
 
 

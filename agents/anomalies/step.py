@@ -2,16 +2,19 @@
 
 Reads    energy.v1      closed windows, site records, production, feedback and ticks of one partition
 Yields   anomalies.v1   what was opened, went on and ended
+         anomaly.learning.v1   how far it is with each meter, at the end of a day
 State    per site: record, production of two days, what was said; per meter: profile, limits, open anomalies
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
+from typing import NamedTuple
 
 import polars as pl
 
 from agents.anomalies.answering import answer
 from agents.anomalies.hearing import Ended
+from agents.anomalies.learning import of_sharing, record
 from agents.anomalies.meter import MeterWatch
 from agents.anomalies.moments import Moment, Said
 from agents.anomalies.profile import DayClass
@@ -22,8 +25,9 @@ from agents.pricing.editions import EditionPricing
 from agents.pricing.pricing import Reference
 from schemas.anomaly import ANOMALY_RECORD, AnomalyKind, Status
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
+from schemas.learning import LEARNING_RECORD
 from schemas.registry import Meter, MeterKind
-from schemas.topics import ANOMALIES
+from schemas.topics import ANOMALIES, ANOMALY_LEARNING
 
 _QUARTER_MS = 900_000
 _DRIVERS = 3
@@ -133,9 +137,14 @@ class Anomalies:
         if not self._learnt:
             self._pricing.learn(state.record for state in self._sites.values())
             self._learnt = True
-        return _outcome([row for closed in self._quarters.take(windows) for row in self._judge(closed)])
+        told, learnt = list[dict[str, object]](), list[dict[str, object]]()
+        for closed in self._quarters.take(windows):
+            judged = self._judge(closed)
+            told += judged.told
+            learnt += judged.learnt
+        return _outcome(told, learnt)
 
-    def _judge(self, closed: Closed) -> list[dict[str, object]]:
+    def _judge(self, closed: Closed) -> "_Judged":
         name, meter_id = self._quarters.key(closed.row)
         state = self._sites[name]
         meter = self._meters[name][meter_id]
@@ -151,8 +160,12 @@ class Anomalies:
         said = watch.take(moment, closed.power_kw, surges=is_grid, may_idle=state.may_idle(meter))
         if is_grid:
             state.sharing.meter = meter_id
+            day_before = state.sharing.day
             said += state.sharing.take(moment, closed.power_kw)
-        return [self._told(state, meter, one) for one in said]
+            if 0 < day_before < state.sharing.day:
+                watch.say([of_sharing(state.sharing)])
+        learnt = [record(state.site, meter, one, at) for one in watch.news]
+        return _Judged([self._told(state, meter, one) for one in said], learnt)
 
     def _told(self, state: SiteWatch, meter: Meter, said: Said) -> dict[str, object]:
         episode = said.episode
@@ -190,5 +203,17 @@ class Anomalies:
         return found
 
 
-def _outcome(rows: list[dict[str, object]]) -> Outcome:
-    return Outcome([Output(ANOMALIES, rows=pl.DataFrame(rows, schema=ANOMALY_RECORD))]) if rows else NOTHING
+class _Judged(NamedTuple):
+    """Records of a quarter hour, and at the end of a day how far the detectors are."""
+
+    told: list[dict[str, object]]
+    learnt: list[dict[str, object]]
+
+
+def _outcome(told: list[dict[str, object]], learnt: Sequence[dict[str, object]] = ()) -> Outcome:
+    outputs = []
+    if told:
+        outputs.append(Output(ANOMALIES, rows=pl.DataFrame(told, schema=ANOMALY_RECORD)))
+    if learnt:
+        outputs.append(Output(ANOMALY_LEARNING, rows=pl.DataFrame(learnt, schema=LEARNING_RECORD)))
+    return Outcome(outputs) if outputs else NOTHING

@@ -1,10 +1,11 @@
-"""Anomalies, and what people say of them: records to rows."""
+"""Anomalies, what people say of them, and how far the detectors are: records to rows."""
 
 from functools import partial
 
 from schemas.anomaly import ANOMALY_RECORD
 from schemas.feedback import FEEDBACK_RECORD
-from schemas.topics import ANOMALIES, SITE_FEEDBACK
+from schemas.learning import LEARNING_RECORD
+from schemas.topics import ANOMALIES, ANOMALY_LEARNING, SITE_FEEDBACK
 from sinks.clickhouse.context import day_rows
 from sinks.clickhouse.origins import OFFSET
 from sinks.clickhouse.rows import TableSpec, flat_rows
@@ -35,6 +36,14 @@ ANOMALIES_TABLE = TableSpec(
         required=tuple(name for name in ANOMALY_RECORD if name not in _MAY_BE_UNKNOWN),
         times=("ts", "began_at", "opened_at", "ended_at"),
     ),
+)
+
+LEARNING_TABLE = TableSpec(
+    ANOMALY_LEARNING.name,
+    "anomaly_learning",
+    "ts",
+    (*LEARNING_RECORD, OFFSET),
+    partial(flat_rows, columns=LEARNING_RECORD, required=tuple(LEARNING_RECORD), times=("ts",)),
 )
 
 FEEDBACK_TABLE = TableSpec(

@@ -59,6 +59,7 @@ class Retention:
             ("balance", "window_start", self.windows_months),
             ("anomalies", "ts", self.hours_months),
             ("feedback", "ts", self.hours_months),
+            ("anomaly_learning", "ts", self.hours_months),
             ("zones", "ts", self.windows_months),
             ("setpoints", "ts", self.hours_months),
             ("setpoint_acks", "ts", self.hours_months),
