@@ -19,7 +19,7 @@ from schemas.topics import ACCOUNTING, ACTIVITIES, BY_NAME, REGISTRY, TELEMETRY,
 from sinks.clickhouse.checkpoints import load_latest, save
 from sinks.clickhouse.client import connect, read_dsn
 from sinks.clickhouse.errors import SinkUnavailable
-from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.migrate import check_migrated, migrate
 from sinks.clickhouse.peers import set_rules
 from sinks.clickhouse.retention import keep as keep_for
 from sinks.clickhouse.summing import SUMS_EVERY_S
@@ -80,12 +80,15 @@ class Worker:
         What runs.
     thread
         Where calls to the history store run.
+    migrates
+        Whether it brings the history store to the newest version, or waits until another process has.
     """
 
     settings: Settings
     kafka_url: str
     topology: Callable[[Settings], tuple[StageSpec, ...]] = stages
     thread: HistoryThread = field(default_factory=HistoryThread)
+    migrates: bool = True
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _bug: BaseException | None = None
     _client: Client | None = None
@@ -251,8 +254,11 @@ class Worker:
 
         def open_it() -> Client:
             client = connect(dsn)
-            for applied in migrate(client):
-                log.info("migration_applied", extra={"migration": str(applied)})
+            if self.migrates:
+                for applied in migrate(client):
+                    log.info("migration_applied", extra={"migration": str(applied)})
+            else:
+                check_migrated(client)
             # On a server `wattloop migrate` says it: a worker configured otherwise must not drop others' history.
             if read_dsn(dsn).path is not None:
                 for table in keep_for(client, self.settings.retention):

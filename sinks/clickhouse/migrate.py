@@ -11,7 +11,7 @@ import polars as pl
 from clickhouse_connect.driver.client import Client
 
 from sinks.clickhouse.client import insert
-from sinks.clickhouse.errors import MigrationRefused, unavailable_is_named
+from sinks.clickhouse.errors import MigrationRefused, SinkUnavailable, unavailable_is_named
 
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _COMMENT_TEXT_OR_END = re.compile(
@@ -106,7 +106,33 @@ def migrate(client: Client, migrations: Sequence[Migration] | None = None) -> li
     SinkUnavailable
         When ClickHouse cannot answer now: run it again.
     """
-    wanted = packaged_migrations() if migrations is None else list(migrations)
+    now = _pending(client, packaged_migrations() if migrations is None else list(migrations))
+    for migration in now:
+        with unavailable_is_named(f"applying migration {migration}"):
+            for statement in statements(migration.sql):
+                client.command(statement)
+        record = {"number": [migration.number], "name": [migration.name], "sha256": [migration.sha256]}
+        insert(client, "schema_migrations", pl.DataFrame(record), f"migration {migration.number}")
+    return now
+
+
+def check_migrated(client: Client) -> None:
+    """Check that somebody has brought a database to the newest version: two who migrate meet halfway.
+
+    Raises
+    ------
+    MigrationRefused
+        When the database knows a migration that is missing or different here.
+    SinkUnavailable
+        When something has yet to be applied, or ClickHouse cannot answer now: look again.
+    """
+    pending = _pending(client, packaged_migrations())
+    if pending:
+        raise SinkUnavailable(f"another process has yet to apply {len(pending)} migrations, from {pending[0]} on")
+
+
+def _pending(client: Client, wanted: Sequence[Migration]) -> list[Migration]:
+    """Return the migrations that have yet to be applied."""
     for before, after in pairwise([0, *(migration.number for migration in wanted)]):
         if after != before + 1:
             raise MigrationRefused(f"migration {after:04} follows {before:04}: numbers must be 1, 2, 3, …")
@@ -115,14 +141,7 @@ def migrate(client: Client, migrations: Sequence[Migration] | None = None) -> li
         rows = client.query("SELECT number, name, sha256 FROM schema_migrations ORDER BY number").result_rows
     applied = {int(number): (str(name), str(sha256)) for number, name, sha256 in rows}
     _check_history(applied, {migration.number: migration for migration in wanted})
-    now = [migration for migration in wanted if migration.number not in applied]
-    for migration in now:
-        with unavailable_is_named(f"applying migration {migration}"):
-            for statement in statements(migration.sql):
-                client.command(statement)
-        record = {"number": [migration.number], "name": [migration.name], "sha256": [migration.sha256]}
-        insert(client, "schema_migrations", pl.DataFrame(record), f"migration {migration.number}")
-    return now
+    return [migration for migration in wanted if migration.number not in applied]
 
 
 def _check_history(applied: dict[int, tuple[str, str]], wanted: dict[int, Migration]) -> None:

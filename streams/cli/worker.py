@@ -46,6 +46,6 @@ def command(flags: Flags, processes: int, process: int | None) -> None:
     if processes > 1:
         sys.exit(run_loop(Processes(settings, processes, os.environ).run()))
     try:
-        sys.exit(run_loop(Worker(settings, settings.kafka_url).run()))
+        sys.exit(run_loop(Worker(settings, settings.kafka_url, migrates=not process).run()))
     except StateInUse as error:
         raise click.ClickException(str(error)) from error

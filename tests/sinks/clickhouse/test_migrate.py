@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from sinks.clickhouse.errors import MigrationRefused
-from sinks.clickhouse.migrate import Migration, migrate, packaged_migrations, statements
+from sinks.clickhouse.errors import MigrationRefused, SinkUnavailable
+from sinks.clickhouse.migrate import Migration, check_migrated, migrate, packaged_migrations, statements
 from tests.sinks.clickhouse.builders import rows_of
 
 
@@ -34,6 +34,15 @@ def test_a_migration_that_stopped_half_way_is_applied_again_from_its_beginning(e
             empty.command(statement)
 
         assert migrate(empty, migrations[: migration.number]) == [migration]
+
+
+def test_who_does_not_migrate_waits_for_whoever_does(empty):
+    with pytest.raises(SinkUnavailable, match=r"another process has yet to apply .* from 0001_sink_blocks on"):
+        check_migrated(empty)
+
+    migrate(empty)
+
+    check_migrated(empty)
 
 
 def test_a_changed_migration_is_refused_with_a_sentence(client):
