@@ -124,9 +124,15 @@ class Ledger:
                 "applied_after": [json.dumps(cut.applied_after, sort_keys=True)],
             }
         )
-        insert(self.client, "sink_blocks", row, f"{self.log_id}:{topic}:{partition}:after {cut.after_offset}")
-        # Of two cuts with the same predecessor the table kept the first: look which.
-        followers = self._select(_FOLLOWERS, cut.source, after_offset=cut.after_offset)
+        followers: list[tuple[object, ...]] = []
+
+        def is_recorded() -> bool:
+            # Of two cuts with the same predecessor the table kept the first: look which.
+            followers[:] = self._select(_FOLLOWERS, cut.source, after_offset=cut.after_offset)
+            return bool(followers)
+
+        token = f"{self.log_id}:{topic}:{partition}:after {cut.after_offset}"
+        insert(self.client, "sink_blocks", row, token, is_recorded)
         if [row[:2] for row in followers] != [(cut.first_offset, cut.last_offset)]:
             found = ", ".join(f"{first}..{last}" for first, last, _ in followers) or "nothing"
             raise Fenced(

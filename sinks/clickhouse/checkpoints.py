@@ -1,6 +1,7 @@
 """Checkpoints of the embedded mode, whose broker forgets its topics: complete sets of snapshots."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import polars as pl
 from clickhouse_connect.driver.client import Client
@@ -41,12 +42,19 @@ def save(client: Client, agent: str, log_id: str, items: Mapping[str, bytes]) ->
     """
     number = 1 + max(_sets(client, agent), default=0)
     of_set = {"agent": pl.lit(agent), "set_number": pl.lit(number), "log_id": pl.lit(log_id)}
+
+    def is_stored(*, sealed: bool) -> bool:
+        # A set that was begun when ClickHouse was killed may leave no row, and its number is then given again.
+        return _sets(client, agent).get(number, None) in ((True,) if sealed else (False, True))
+
     if items:
         rows = pl.DataFrame({"key": list(items), "value": list(items.values())}, schema=_ITEM)
-        insert(client, "checkpoints", rows.with_columns(**of_set, sealed=pl.lit(0), items=pl.lit(0)), "items")
+        unsealed = rows.with_columns(**of_set, sealed=pl.lit(0), items=pl.lit(0))
+        insert(client, "checkpoints", unsealed, "items", partial(is_stored, sealed=False))
     # Only a set with a seal is ever read, and the seal comes last.
     seal = pl.DataFrame({"key": [""], "value": [b""]}, schema=_ITEM)
-    insert(client, "checkpoints", seal.with_columns(**of_set, sealed=pl.lit(1), items=pl.lit(len(items))), "seal")
+    closing = seal.with_columns(**of_set, sealed=pl.lit(1), items=pl.lit(len(items)))
+    insert(client, "checkpoints", closing, "seal", partial(is_stored, sealed=True))
     _prune(client, agent)
 
 

@@ -1,8 +1,9 @@
 """One DSN for a ClickHouse server and for the embedded engine, and inserts that can be repeated."""
 
 import io
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -20,6 +21,8 @@ from sinks.clickhouse.errors import (
     unavailable_is_named,
 )
 
+log = logging.getLogger(__name__)
+
 DEFAULT_DATABASE = "wattloop"
 
 _SCHEMES = ("http", "https", "chdb")
@@ -27,6 +30,8 @@ _DATABASE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_OPTIONS = ("password", "access_token")
 _UNKNOWN_DATABASE = 81
 _ONE_BLOCK_ROWS = 1 << 31
+_ENGINE = "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+_FORGOTTEN_BLOCKS = 9  # each needs a kill within the same microseconds of the same block
 _CONNECT_TIMEOUT_S = 10
 _ANSWER_TIMEOUT_S = 60  # a server that is stuck is as good as one that is away
 
@@ -165,7 +170,9 @@ def connect(dsn: str) -> Client:
     return client
 
 
-def insert(client: Client, table: str, rows: pl.DataFrame, token: str) -> None:
+def insert(
+    client: Client, table: str, rows: pl.DataFrame, token: str, is_stored: Callable[[], bool] | None = None
+) -> None:
     """Store rows as one block; repeating it with the same token changes nothing.
 
     Parameters
@@ -178,12 +185,31 @@ def insert(client: Client, table: str, rows: pl.DataFrame, token: str) -> None:
         Columns named as in the table.
     token
         Names the block: a second block with a token the table remembers is dropped.
+    is_stored
+        Asks the table for the block. Needed where a block may be sent again after ClickHouse was killed: a plain
+        MergeTree writes a token down before the block is in place, so one that was killed in between remembers a block
+        it does not have, and drops it whenever it comes (adr/0043).
 
     Raises
     ------
     SinkUnavailable
         When it is unknown whether the rows are stored, or they are not: repeat with the same token.
+    RuntimeError
+        When the table drops a block it does not have, whatever its token.
     """
+    _send(client, table, rows, token)
+    if is_stored is None or is_stored() or not _remembers_by_itself(client, table):
+        return
+    # Everyone who is met by this counts alike, so of two rivals for one token still only one gets through.
+    for attempt in range(1, _FORGOTTEN_BLOCKS + 1):
+        log.warning("block_remembered_but_not_stored", extra={"table": table, "token": token, "attempt": attempt})
+        _send(client, table, rows, f"{token}:again {attempt}")
+        if is_stored():
+            return
+    raise RuntimeError(f"{table} drops the block {token!r} as one it has stored, but does not have it")
+
+
+def _send(client: Client, table: str, rows: pl.DataFrame, token: str) -> None:
     buffer = io.BytesIO()
     rows.rechunk().write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
     settings = {name: value for name, value in _INSERT_SETTINGS.items() if name in client.server_settings}
@@ -195,6 +221,16 @@ def insert(client: Client, table: str, rows: pl.DataFrame, token: str) -> None:
             {**settings, "insert_deduplication_token": token},
             fmt="ArrowStream",
         )
+
+
+def _remembers_by_itself(client: Client, table: str) -> bool:
+    """Return whether a table keeps its tokens beside its blocks, and not with them in a keeper that replicas share.
+
+    What a replicated table was given may only not be visible here yet.
+    """
+    with unavailable_is_named(f"asking for the engine of {table}"):
+        rows = client.query(_ENGINE, parameters={"table": table}).result_rows
+    return bool(rows) and not str(rows[0][0]).startswith(("Replicated", "Shared"))
 
 
 def _embedded(path: Path) -> Client:

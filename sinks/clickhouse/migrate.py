@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from itertools import pairwise
 
@@ -112,7 +113,13 @@ def migrate(client: Client, migrations: Sequence[Migration] | None = None) -> li
             for statement in statements(migration.sql):
                 client.command(statement)
         record = {"number": [migration.number], "name": [migration.name], "sha256": [migration.sha256]}
-        insert(client, "schema_migrations", pl.DataFrame(record), f"migration {migration.number}")
+        insert(
+            client,
+            "schema_migrations",
+            pl.DataFrame(record),
+            f"migration {migration.number}",
+            partial(_is_applied, client, migration),
+        )
     return now
 
 
@@ -129,6 +136,14 @@ def check_migrated(client: Client) -> None:
     pending = _pending(client, packaged_migrations())
     if pending:
         raise SinkUnavailable(f"another process has yet to apply {len(pending)} migrations, from {pending[0]} on")
+
+
+def _is_applied(client: Client, migration: Migration) -> bool:
+    with unavailable_is_named(f"looking for migration {migration}"):
+        found = client.query(
+            "SELECT 1 FROM schema_migrations WHERE number = {number:UInt32}", parameters={"number": migration.number}
+        )
+    return bool(found.result_rows)
 
 
 def _pending(client: Client, wanted: Sequence[Migration]) -> list[Migration]:

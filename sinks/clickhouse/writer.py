@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import polars as pl
 from clickhouse_connect.driver.client import Client
@@ -294,10 +295,11 @@ class TableWriter:
         for part in stamped.partition_by("month", maintain_order=True):
             month_number = int(part["month"][0])
             # The table forgets tokens while other partitions go on; a block of a quiet one may be weeks old.
-            if repeated and self._is_stored(cut, written_at, month_number):
+            is_stored = partial(self._is_stored, cut, written_at, month_number) if repeated else None
+            if is_stored is not None and is_stored():
                 continue
             token = cut.token(self._log_id, month_number)
-            insert(self._client, self.spec.table, part.drop("month"), token)
+            insert(self._client, self.spec.table, part.drop("month"), token, is_stored)
         if self._sums is not None:
             # For a repeated block too: it may have stopped between its rows and their sums.
             self._sums.touch(cut.source, rows, cut.last_offset, written_at)

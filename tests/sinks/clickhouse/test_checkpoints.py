@@ -1,7 +1,7 @@
 import pytest
 
 from sinks.clickhouse.checkpoints import KEPT_SETS, load_latest, save
-from tests.sinks.clickhouse.builders import CutShort, PowerCutError, rows_of
+from tests.sinks.clickhouse.builders import CutShort, PowerCutError, kill_between_token_and_block, rows_of
 
 EVERY_BYTE = bytes(range(256))
 
@@ -58,3 +58,15 @@ def test_old_sets_and_half_written_ones_are_dropped(client):
 
     assert sets == [(6, 2), (8, 2)]
     assert len(sets) == KEPT_SETS
+
+
+@pytest.mark.parametrize("insert_number", [1, 2])
+def test_a_kill_of_the_engine_itself_costs_only_the_set_it_was_in(client, insert_number):
+    save(client, "metering", "log-1", {"zj-paper": b"1"})
+    with pytest.raises(PowerCutError):
+        save(CutShort(client, insert_number, stored=True), "metering", "log-2", {"zj-paper": b"2"})
+    kill_between_token_and_block(client, "checkpoints")
+
+    save(client, "metering", "log-3", {"zj-paper": b"3"})
+
+    assert load_latest(client, "metering") == ("log-3", {"zj-paper": b"3"})

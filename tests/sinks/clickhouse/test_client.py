@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from sinks.clickhouse.client import connect, insert, read_dsn
 from sinks.clickhouse.errors import SinkMisconfigured, SinkUnavailable
-from tests.sinks.clickhouse.builders import rows_of
+from tests.sinks.clickhouse.builders import kill_between_token_and_block, rows_of
 
 HIDDEN = "s3cr3t-pa55"
 
@@ -143,6 +143,29 @@ def test_a_repeated_token_is_stored_once_and_another_token_again(empty):
         insert(empty, "kept", rows, token)
 
     assert rows_of(empty, "SELECT count() FROM kept") == [(4,)]
+
+
+def test_a_block_whose_token_outlived_it_is_stored_once_if_the_table_can_be_asked(empty):
+    empty.command(
+        "CREATE TABLE kept (a Int32) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 9"
+    )
+    rows = pl.DataFrame({"a": [1, 2]})
+    insert(empty, "kept", rows, "one")
+    kill_between_token_and_block(empty, "kept")
+
+    insert(empty, "kept", rows, "one")
+    assert rows_of(empty, "SELECT count() FROM kept") == [(0,)]  # what the engine does by itself
+    for _ in range(2):
+        insert(empty, "kept", rows, "one", lambda: bool(rows_of(empty, "SELECT 1 FROM kept WHERE a = 1")))
+
+    assert rows_of(empty, "SELECT count() FROM kept") == [(2,)]
+
+
+def test_a_table_that_never_has_what_it_is_given_is_our_fault(empty):
+    empty.command("CREATE TABLE kept (a Int32) ENGINE = MergeTree ORDER BY a")
+
+    with pytest.raises(RuntimeError, match="'one'"):
+        insert(empty, "kept", pl.DataFrame({"a": [1]}), "one", lambda: False)
 
 
 def test_a_large_insert_is_one_part(empty):

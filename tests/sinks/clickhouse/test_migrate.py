@@ -4,7 +4,7 @@ import pytest
 
 from sinks.clickhouse.errors import MigrationRefused, SinkUnavailable
 from sinks.clickhouse.migrate import Migration, check_migrated, migrate, packaged_migrations, statements
-from tests.sinks.clickhouse.builders import rows_of
+from tests.sinks.clickhouse.builders import kill_between_token_and_block, rows_of
 
 
 def test_migrations_are_applied_once_and_in_order(empty):
@@ -34,6 +34,15 @@ def test_a_migration_that_stopped_half_way_is_applied_again_from_its_beginning(e
             empty.command(statement)
 
         assert migrate(empty, migrations[: migration.number]) == [migration]
+
+
+def test_a_migration_whose_record_was_lost_in_a_kill_is_applied_and_recorded_again(empty):
+    one = Migration(1, "one", "CREATE TABLE IF NOT EXISTS one (a Int32) ENGINE = MergeTree ORDER BY a")
+    migrate(empty, [one])
+    kill_between_token_and_block(empty, "schema_migrations")
+
+    assert migrate(empty, [one]) == [one]
+    assert migrate(empty, [one]) == []
 
 
 def test_who_does_not_migrate_waits_for_whoever_does(empty):

@@ -16,6 +16,7 @@ from tests.sinks.clickhouse.builders import (
     a_window,
     an_emission,
     emission_message,
+    kill_between_token_and_block,
     ms,
     readings_message,
     rows_of,
@@ -225,6 +226,46 @@ def test_a_block_is_stored_once_though_the_table_has_forgotten_its_tokens(client
 
     mine = "SELECT toMonth(ts) FROM readings WHERE topic_partition = 0 ORDER BY ts"
     assert rows_of(client, mine) == [(4,), (5,), (6,)]
+
+
+@pytest.mark.parametrize(("table", "insert_number"), [("sink_blocks", 1), ("readings", 2)])
+def test_a_kill_of_the_engine_itself_loses_no_block_and_stops_nobody(client, table, insert_number):
+    broken = TableWriter(CutShort(client, insert_number, stored=True), READINGS_TABLE, "log-1")
+    broken.open(0)
+    broken.add(0, some_readings([0, 1]))
+    with pytest.raises(PowerCutError):
+        broken.flush(0)
+    kill_between_token_and_block(client, table)
+
+    writer = a_writer(client)
+    writer.add(0, some_readings([0, 1, 2]))
+    first = writer.flush(0)
+    writer.flush(0)
+
+    assert first.last_offset == (2 if table == "sink_blocks" else 1)  # nobody knows of a cut that was not recorded
+    assert stored_offsets(client) == [0, 1, 2]
+    again = a_writer(client)
+    again.add(0, some_readings([0, 1, 2]))
+    again.flush(0)
+    assert stored_offsets(client) == [0, 1, 2]
+
+
+def test_of_two_writers_that_meet_a_forgotten_cut_one_goes_on(client):
+    broken = TableWriter(CutShort(client, 1, stored=True), READINGS_TABLE, "log-1")
+    broken.open(0)
+    broken.add(0, some_readings([0]))
+    with pytest.raises(PowerCutError):
+        broken.flush(0)
+    kill_between_token_and_block(client, "sink_blocks")
+    one, other = a_writer(client), a_writer(client)
+    one.add(0, some_readings([0, 1]))
+    other.add(0, some_readings([0, 1, 2]))
+
+    assert one.flush(0).last_offset == 1
+    with pytest.raises(Fenced):
+        other.flush(0)
+
+    assert recorded_cuts(client) == [(0, 1)]
 
 
 def test_messages_that_were_handed_over_before_are_skipped(client):
