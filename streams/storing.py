@@ -237,6 +237,10 @@ class Storing(Service):
             for place in self._consumer.assignment()
         }
 
+    def stored(self) -> dict[Place, int]:
+        """Return the offset behind what is stored, of each partition it has; one that is opened anew is among them."""
+        return {place: self._stored[place] for place in self._consumer.assignment() if place in self._stored}
+
     async def _take_over(self, places: Collection[TopicPartition]) -> None:
         """Go on where the table says, not where the group's commits say."""
         begins = await self._consumer.beginning_offsets(places)

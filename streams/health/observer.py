@@ -10,7 +10,7 @@ from faust.tables.manager import TableManager
 from schemas.topics import EMISSIONS
 from streams.frame.stage import Stage
 from streams.health.behind import Behind, Book, Place, Reach
-from streams.health.progress import Check, Progress, Sighting
+from streams.health.progress import Check, PartitionName, Progress, Sighting
 from streams.health.world import World
 from streams.history_thread import HistoryThread
 from streams.ingest.activities import STATION as ACTIVITIES
@@ -98,7 +98,7 @@ class Observer:
         behind = self._book.compare(reaches, int(self._wall() * 1000))
         self._look_at_ingest(behind, now)
         self._look_at_agents(behind, reaches, now)
-        self._look_at_history(behind, now)
+        self._look_at_history(behind, reaches, now)
         if self.archiving is not None:
             excuse = self._broker_excuse or ("" if self.archiving.available else "the archive takes nothing now")
             self._progress.saw(ARCHIVE, Sighting(self.archiving.moved, _records(behind, ARCHIVE), excuse), now)
@@ -204,7 +204,7 @@ class Observer:
             excuse = self._broker_excuse or recovering
             self._progress.saw(name, Sighting(stage.moved, _records(behind, name), excuse), now)
             waiting = self._book.waiting.get(name, {})
-            partitions = {
+            partitions: dict[PartitionName, Sighting] = {
                 place[1]: Sighting(reach.next_offset or 0, waiting[place], excuse)
                 for place, reach in reaches.get(name, {}).items()
             }
@@ -226,7 +226,12 @@ class Observer:
             METRICS.rebalances_total.labels("agents").inc(self.app.rebalancing_count - self._rebalances)
             self._rebalances = self.app.rebalancing_count
 
-    def _look_at_history(self, behind: Mapping[str, Mapping[str, Behind]], now: float) -> None:
+    def _look_at_history(
+        self,
+        behind: Mapping[str, Mapping[str, Behind]],
+        reaches: Mapping[str, Mapping[Place, Reach]],
+        now: float,
+    ) -> None:
         if self.storing is None:
             return
         # A call that does not return is work that waits, whether or not anything else does.
@@ -234,6 +239,15 @@ class Observer:
         done = self.storing.moved + self._thread.ended
         excuse = self._store_excuse or self._broker_excuse
         self._progress.saw(HISTORY, Sighting(done, waiting, excuse), now)
+        # By what is stored: a partition whose blocks are never taken is read again and again.
+        partitions: dict[PartitionName, Sighting] = {}
+        for place, stored in self.storing.stored().items():
+            reach = reaches[HISTORY].get(place)
+            if reach is not None:
+                end = (reach.next_offset or 0) + self._book.waiting[HISTORY].get(place, 0)
+                name = f"{place[0].removeprefix(self._settings.topic_prefix)}[{place[1]}]"
+                partitions[name] = Sighting(stored, max(0, end - stored), excuse)
+        self._progress.saw_partitions(HISTORY, partitions, now)
 
     def _measure(self, behind: Mapping[str, Mapping[str, Behind]]) -> None:
         for station, topics in behind.items():

@@ -34,6 +34,7 @@ class Check:
 
 
 Checks = Mapping[str, Check]
+PartitionName = int | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Progress:
     stopping: bool = False
     _beat_at: float = field(init=False)
     _stations: dict[str, _Station] = field(default_factory=dict)
-    _partitions: dict[str, dict[int, _Station]] = field(default_factory=dict)
+    _partitions: dict[str, dict[PartitionName, _Station]] = field(default_factory=dict)
     _restarts: dict[str, deque[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -112,7 +113,7 @@ class Progress:
         """
         self._stations[station] = _followed(self._stations.get(station), sighting, now, limit_s)
 
-    def saw_partitions(self, station: str, sightings: Mapping[int, Sighting], now: float) -> None:
+    def saw_partitions(self, station: str, sightings: Mapping[PartitionName, Sighting], now: float) -> None:
         """Note what each partition of a station looks like: one that is never fetched hides behind those that move.
 
         Parameters
@@ -120,7 +121,8 @@ class Progress:
         station
             Its name.
         sightings
-            Partition -> what was seen; those not named are not its own any more.
+            Partition, with its topic where several are read -> what was seen; those not named are not its own any
+            more.
         now
             When. [s]
         """
@@ -164,8 +166,8 @@ def _followed(before: _Station | None, sighting: Sighting, now: float, limit_s: 
     return _Station(sighting, before.moved_at if before and still else now, limit_s)
 
 
-def _judged_partitions(partitions: Mapping[int, _Station], now: float) -> Check:
-    for partition, station in sorted(partitions.items()):
+def _judged_partitions(partitions: Mapping[PartitionName, _Station], now: float) -> Check:
+    for partition, station in sorted(partitions.items(), key=lambda one: str(one[0])):
         check = _judged(station, now)
         if not check.well:
             return Check(False, f"partition {partition}: {check.reason}")

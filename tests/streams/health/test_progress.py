@@ -79,6 +79,21 @@ def test_a_partition_that_is_never_fetched_is_named_although_the_others_move() -
     assert with_partitions(*seen[:3]).alive(60.0)["metering_partitions"].well
 
 
+def test_a_partition_of_several_topics_is_named_with_its_topic() -> None:
+    progress = Progress(started_at=0.0)
+    for now in (0.0, 121.0):
+        progress.beat(now)
+        moving, stuck = Sighting(int(now), 1), Sighting(0, 7)
+        progress.saw_partitions("history", {"telemetry.v1[3]": moving, "energy.v1[3]": stuck}, now)
+
+    check = progress.alive(121.0)["history_partitions"]
+
+    assert (check.well, check.reason) == (
+        False,
+        "partition energy.v1[3]: 7 records wait, and nothing was taken for 121 s",
+    )
+
+
 def test_a_partition_that_went_to_another_worker_is_not_judged() -> None:
     stuck = Sighting(9, 4)
     progress = with_partitions((0.0, {3: stuck}), (100.0, {}), (101.0, {3: stuck}))
