@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := bench/.venv
+FLINK := bench/.venv-flink
 # Integration tests mostly wait for processes of their own; each of these has a broker of its own.
 AT_ONCE ?= -n 3 --dist worksteal
 KAFKA := deploy/kafka/kafka
@@ -54,6 +55,14 @@ $(PEERS)/.ready: bench/peers/requirements.txt
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
 	@touch $@
 
+# Made by the bench when PyFlink takes part: its pins are not those of the other peers.
+$(FLINK)/.ready: bench/peers/flink/requirements.txt bench/peers/flink/pom.xml
+	$(PYTHON) -m venv $(FLINK)
+	$(FLINK)/bin/python -m pip install --quiet --disable-pip-version-check -r bench/peers/flink/requirements.txt
+	rm -rf $(FLINK)/jars
+	mvn -q -B -f bench/peers/flink/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(FLINK)/jars
+	@touch $@
+
 bench-peers: $(READY) $(PEERS)/.ready ## the whole job against peers, on Apache Kafka 4: bench/results (ARGS="--help" shows more)
 	$(PEERS)/bin/python -m bench.job $(ARGS)
 
@@ -61,5 +70,5 @@ lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --group dev pyproject.toml -o requirements.lock
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(PEERS) .wattloop .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(PEERS) $(FLINK) .wattloop .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

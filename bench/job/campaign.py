@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -40,6 +40,9 @@ def main() -> None:
     scratch = Path(mkdtemp(prefix="wattloop-bench-", dir=asked.scratch))
     try:
         results: list[Result] = []
+        chosen = [one for one in IMPLEMENTATIONS if one.name in asked.only]
+        for place in {one.environment for one in chosen if one.environment is not None}:
+            subprocess.run(["make", f"{place.relative_to(ROOT)}/.ready"], check=True, cwd=ROOT)
         with a_kafka(scratch / "kafka", free_port()) as (broker, process):
             stand = Stand(
                 broker,
@@ -52,7 +55,6 @@ def main() -> None:
                 ROOT / ".venv/bin/python",
                 Path(sys.executable),
             )
-            chosen = [one for one in IMPLEMENTATIONS if one.name in asked.only]
             for name in asked.shapes:
                 results += _as_fast_as_it_can(
                     stand, plan.shape_of(name, LATENESS_S, asked.scale), chosen, asked.rounds, results
@@ -129,7 +131,6 @@ def _write(asked: argparse.Namespace, results: Sequence[Result], began: float, c
 
 
 def _about(asked: argparse.Namespace, began: float, commit: str) -> dict[str, object]:
-    packages = sorted({package for one in IMPLEMENTATIONS for package in one.packages} | {"clickhouse-connect"})
     return {
         "measured at": datetime.now(UTC).isoformat(timespec="minutes"),
         "commit": commit,
@@ -146,8 +147,20 @@ def _about(asked: argparse.Namespace, began: float, commit: str) -> dict[str, ob
         "allowed lateness": f"{LATENESS_S} s",
         "compression": "none on the wire; lz4 inside Arrow: input of arrow shapes, internal topics of Wattloop",
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what takes part, without those of an environment that was never made."""
+    places = {package: sys.path for one in IMPLEMENTATIONS for package in one.packages if one.environment is None}
+    places["clickhouse-connect"] = sys.path
+    for one in IMPLEMENTATIONS:
+        if one.environment is not None:
+            own = [str(place) for place in one.environment.glob("lib/python*/site-packages")]
+            places |= dict.fromkeys(one.packages, own)
+    found = {package: next(iter(distributions(name=package, path=path)), None) for package, path in places.items()}
+    return {package: one.version for package, one in sorted(found.items()) if one is not None}
 
 
 def _processor() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.job.processes import ROOT, free_port
 from bench.job.workload import grid_meters
 
+FLINK = ROOT / "bench/.venv-flink"  # PyFlink pins what the other peers have newer, so it lives alone
 SESSION_TIMEOUT_MS = 60_000  # longer than a run holds the processes while it loads the topic
 
 
@@ -62,6 +63,7 @@ class Implementation:
     guarantee: str
     extent: str  # what it does more, or less, than the job
     packages: tuple[str, ...]
+    environment: Path | None = None  # where its packages are, when not where the bench's are
 
     @property
     def is_product(self) -> bool:
@@ -127,6 +129,12 @@ def _faust(place: Place) -> list[list[str]]:
     return [command] * place.processes
 
 
+def _pyflink(place: Place) -> list[list[str]]:
+    # One cluster whatever the number: what others do with processes Flink does with subtasks.
+    jars = str(FLINK / "jars")
+    return [[str(FLINK / "bin/python"), "-m", "bench.peers.pyflink_job", jars, str(place.processes)]]
+
+
 def _bytewax(place: Place) -> list[list[str]]:
     python, recovery = str(place.bench_python), place.directory / "recovery"
     recovery.mkdir()
@@ -143,6 +151,7 @@ _COMMANDS: dict[str, Callable[[Place], list[list[str]]]] = {
     "quix": _quix,
     "bytewax": _bytewax,
     "faust": _faust,
+    "pyflink": _pyflink,
 }
 
 WHOLE = "the whole job"
@@ -178,5 +187,14 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
         "at least once; tables over-count after a kill",
         WHOLE,
         ("faust-streaming", "aiokafka"),
+    ),
+    Implementation(
+        "pyflink",
+        "PyFlink",
+        ("json",),
+        "at least once; checkpoints every 10 s",
+        "the whole job; rows are inserted by a Python function, as Flink has no ClickHouse sink for Python",
+        ("apache-flink",),
+        FLINK,
     ),
 )
