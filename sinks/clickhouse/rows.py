@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
+import numpy as np
 import polars as pl
 
 from schemas.emission import EMISSION_RECORD
@@ -85,14 +86,10 @@ def with_origin(rows: pl.DataFrame, source: str | int, offset: int, index: int) 
 def telemetry_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
     """Return the readings in batches of telemetry.v1; their origin is the raw partition and offset."""
     required = [column for column in TELEMETRY_ROWS if column not in MEASURES]
-    batches = [
-        _batch(source, record, TELEMETRY_ROWS, required)
-        for record in records
-        if record.headers.get(HEADER_KIND) == Kind.READINGS.encode()
-    ]
+    batches = [record for record in records if record.headers.get(HEADER_KIND) == Kind.READINGS.encode()]
     if not batches:
         return pl.DataFrame()
-    return pl.concat(batches).with_columns(
+    return _rows_of(source, batches, TELEMETRY_ROWS, required)[0].with_columns(
         pl.col("raw_partition").alias(SOURCE),
         pl.col("raw_offset").alias(OFFSET),
         pl.lit(0, dtype=pl.Int64).alias(INDEX),
@@ -126,12 +123,16 @@ def batch_rows(
     required
         Columns that must not be missing.
     """
-    batches = [
-        with_origin(_batch(source, record, columns, required), *_origin(source, record))
-        for record in records
-        if record.headers.get(HEADER_KIND) == kind.encode()
-    ]
-    return pl.concat(batches) if batches else pl.DataFrame()
+    batches = [record for record in records if record.headers.get(HEADER_KIND) == kind.encode()]
+    if not batches:
+        return pl.DataFrame()
+    rows, heights = _rows_of(source, batches, columns, required)
+    origins = np.repeat(np.array([_origin(source, record) for record in batches], dtype=np.int64), heights, axis=0)
+    return rows.with_columns(
+        pl.Series(SOURCE, origins[:, 0], dtype=pl.Int64).cast(pl.Int32),
+        pl.Series(OFFSET, origins[:, 1]),
+        pl.Series(INDEX, origins[:, 2]),
+    )
 
 
 def emission_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
@@ -180,20 +181,34 @@ def flat_rows(
     )
 
 
-def _batch(source: Source, record: Record, columns: dict[str, pl.DataType], required: Sequence[str]) -> pl.DataFrame:
+def _rows_of(
+    source: Source, records: Sequence[Record], columns: dict[str, pl.DataType], required: Sequence[str]
+) -> tuple[pl.DataFrame, list[int]]:
+    """Read Arrow batches; return their rows, with `topic_offset`, and how many each has."""
+    batches = [_batch(source, record, columns) for record in records]
+    heights = [batch.height for batch in batches]
+    rows = pl.concat(batches)
+    if any(rows[name].null_count() for name in required):
+        for record, batch in zip(records, batches, strict=True):
+            empty = [name for name in required if batch[name].null_count()]
+            if empty:
+                raise source.undecodable(record, f"{', '.join(empty)} must not be missing")
+    offsets = np.repeat(np.array([record.offset for record in records], dtype=np.int64), heights)
+    return rows.with_columns(pl.Series(MESSAGE, offsets)), heights
+
+
+def _batch(source: Source, record: Record, columns: dict[str, pl.DataType]) -> pl.DataFrame:
     """Read one Arrow batch; a schema may gain or lose optional columns, so unknown ones are left out."""
     try:
         rows = pl.read_ipc_stream(BytesIO(record.value))
-        rows = rows.select(
+        if rows.schema == columns:
+            return rows
+        return rows.select(
             pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype=dtype).alias(name)
             for name, dtype in columns.items()
         )
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise source.undecodable(record, f"not the Arrow batch of its contract: {error}") from error
-    empty = [name for name in required if rows[name].null_count()]
-    if empty:
-        raise source.undecodable(record, f"{', '.join(empty)} must not be missing")
-    return rows.with_columns(pl.lit(record.offset, dtype=pl.Int64).alias(MESSAGE))
 
 
 def json_rows(source: Source, records: Sequence[Record], columns: dict[str, pl.DataType]) -> pl.DataFrame:

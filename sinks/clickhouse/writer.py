@@ -1,7 +1,7 @@
 """The writer of one table: messages in, blocks out, every row stored once in effect."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -25,6 +25,13 @@ WHERE log_id = {log_id:String} AND topic_partition = {partition:Int32}
     AND written_at = fromUnixTimestamp64Milli({written_at:Int64}, 'UTC')
     AND toYYYYMM({time_column:Identifier}) = {month:UInt32}
 LIMIT 1
+"""
+
+# Where a row that is stored without them has null.
+_NULL_UNLESS_SENT = """
+SELECT name
+FROM system.columns
+WHERE database = currentDatabase() AND table = {table:String} AND default_kind = '' AND type LIKE '%Nullable(%'
 """
 
 # A range without rows (ticks) is recorded only when re-reading it after a restart would begin to cost.
@@ -130,6 +137,7 @@ class TableWriter:
         self._log_id = log_id
         self._ledger = Ledger(client, log_id)
         self._partitions: dict[int, _Partition] = {}
+        self._null_unless_sent: frozenset[str] | None = None  # asked for when first needed
         self._sums = (
             None
             if spec.rollups is None
@@ -281,31 +289,46 @@ class TableWriter:
         return self._sums.is_settled
 
     def _store(self, cut: Cut, rows: pl.DataFrame, written_at: int, *, repeated: bool) -> None:
-        month = pl.col(self.spec.time_column).dt.year().cast(pl.Int32) * 100 + pl.col(
-            self.spec.time_column
-        ).dt.month().cast(pl.Int32)
         stamped = rows.select(
-            *self.spec.columns,
-            pl.lit(self._log_id).alias("log_id"),
+            *self._filled(rows),
+            # A text that is the same in all rows is written once.
+            pl.lit(self._log_id).cast(pl.Enum([self._log_id])).alias("log_id"),
             pl.lit(cut.source.partition, dtype=pl.Int32).alias("topic_partition"),
             MESSAGE,
             pl.lit(written_at, dtype=pl.Int64).cast(pl.Datetime("ms", "UTC")).alias("written_at"),
-            month.alias("month"),
         )
-        for part in stamped.partition_by("month", maintain_order=True):
-            month_number = int(part["month"][0])
+        for month, part in self._by_month(stamped):
             # The table forgets tokens while other partitions go on; a block of a quiet one may be weeks old.
-            is_stored = partial(self._is_stored, cut, written_at, month_number) if repeated else None
+            is_stored = partial(self._is_stored, cut, written_at, month) if repeated else None
             if is_stored is not None and is_stored():
                 continue
-            token = cut.token(self._log_id, month_number)
-            insert(self._client, self.spec.table, part.drop("month"), token, is_stored)
+            insert(self._client, self.spec.table, part, cut.token(self._log_id, month), is_stored)
         if self._sums is not None:
             # For a repeated block too: it may have stopped between its rows and their sums.
             self._sums.touch(cut.source, rows, cut.last_offset, written_at)
             # And now: who opened the partition before may have found a part of it, and recorded it as summed. Once
             # another block follows, nobody looks for the rest.
             self._sums.settle(everything=repeated)
+
+    def _filled(self, rows: pl.DataFrame) -> list[str]:
+        """Return the columns to be sent: one of nulls only need not be where the table itself would put null."""
+        empty = {name for name in self.spec.columns if rows[name].null_count() == rows.height}
+        if empty and self._null_unless_sent is None:
+            with unavailable_is_named(f"asking for the columns of {self.spec.table}"):
+                found = self._client.query(_NULL_UNLESS_SENT, parameters={"table": self.spec.table}).result_rows
+            self._null_unless_sent = frozenset(str(name) for (name,) in found)
+        return [name for name in self.spec.columns if name not in empty or name not in (self._null_unless_sent or ())]
+
+    def _by_month(self, rows: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+        """Yield month, as `toYYYYMM` writes it, and rows of each table partition."""
+        time = pl.col(self.spec.time_column)
+        month = time.dt.year().cast(pl.Int32) * 100 + time.dt.month().cast(pl.Int32)
+        first, last = rows.select(month.min().alias("first"), month.max().alias("last")).row(0)
+        if first == last:
+            yield first, rows
+            return
+        for (number,), part in rows.group_by(month.alias("month"), maintain_order=True):
+            yield int(str(number)), part
 
     def _is_stored(self, cut: Cut, written_at: int, month: int) -> bool:
         values = {

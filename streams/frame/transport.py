@@ -51,6 +51,11 @@ class _ConsumerThread(aiokafka.AIOKafkaConsumerThread):
             log.info("fetched_too_late", extra={"partitions": len(fetched)})
         return {}
 
+    def topic_partitions(self, topic: str) -> int | None:
+        # Of a topic it has not heard of yet, such as a changelog made just now, aiokafka says 0 partitions. Faust takes
+        # that for a changelog that does not fit its topic, and stops.
+        return super().topic_partitions(topic) or None
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         if self.assignment().isdisjoint(offsets):
             log.info("commit_left_to_the_next_owner", extra={"partitions": len(offsets)})

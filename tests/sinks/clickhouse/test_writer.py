@@ -1,7 +1,9 @@
 import io
+from dataclasses import replace
 
 import polars as pl
 import pytest
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from sinks.clickhouse.errors import Fenced, LogMismatch, OffsetGap, Undecodable
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
@@ -78,6 +80,23 @@ def test_every_table_of_the_sink_takes_what_its_topic_carries(client):
         ("press", None),
     ]
     assert rows_of(client, "SELECT emitted_kg, period, cost_cny FROM emissions") == [(1.25, None, 2.0)]
+
+
+def test_a_column_of_nulls_only_is_null_or_refused_and_never_zero(client):
+    windows = a_writer(client, WINDOWS_TABLE)
+    windows.add(0, [windows_message(0, a_window(import_kwh=None, export_kwh=None))])
+    windows.flush(0)
+    assert rows_of(client, "SELECT import_kwh, export_kwh FROM energy_windows") == [(None, None)]
+
+    required = replace(READINGS_TABLE, decode=without_meter)
+    readings = a_writer(client, required)
+    readings.add(0, some_readings([0]))
+    with pytest.raises(ClickHouseError, match="NULL"):
+        readings.flush(0)
+
+
+def without_meter(source, records):
+    return READINGS_TABLE.decode(source, records).with_columns(meter_id=pl.lit(None, pl.String))
 
 
 def test_bytes_of_dead_letters_come_back_unchanged(client):

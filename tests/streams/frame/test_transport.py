@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import faust
 from aiokafka import AIOKafkaConsumer
@@ -41,6 +42,16 @@ def test_the_consumer_asks_anew_every_few_milliseconds(tmp_path: Path) -> None:
         return thread._create_worker_consumer(thread.transport)._fetch_max_wait_ms
 
     assert asyncio.run(wait_ms()) == FETCH_MAX_WAIT_MS
+
+
+def test_a_changelog_the_client_has_not_heard_of_yet_is_no_changelog_that_does_not_fit(tmp_path: Path) -> None:
+    async def partitions() -> list[int | None]:
+        thread = an_app(tmp_path).consumer._new_consumer_thread()
+        thread._consumer = AIOKafkaConsumer(group_id="agents")
+        thread._consumer._coordinator = SimpleNamespace(_metadata_snapshot={"energy.v1": 4, "changelog": 0})
+        return [thread.topic_partitions(topic) for topic in ("energy.v1", "changelog", "unheard")]
+
+    assert asyncio.run(partitions()) == [4, None, None]
 
 
 def an_app(directory: Path) -> faust.App:
