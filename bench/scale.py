@@ -51,8 +51,8 @@ def sites(meters: int) -> Iterator[Site]:
         )
 
 
-def batches(meters: int, first_sweep: int, sweeps: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Yield arrival time and readings of one tick after another; meters come in a scrambled, repeated order."""
+def batches(meters: int, first_sweep: int, sweeps: int, per_tick: int = PER_TICK) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yield event time and readings of one tick after another; meters come in a scrambled, repeated order."""
     order = np.random.default_rng(7).permutation(meters)
     names = pl.DataFrame({"site": order // PER_SITE, "meter": order % PER_SITE}).select(
         site_id=pl.format("site-{}", pl.col("site").cast(pl.String).str.zfill(5)),
@@ -61,8 +61,8 @@ def batches(meters: int, first_sweep: int, sweeps: int) -> Iterator[tuple[int, p
     waiting: list[pl.DataFrame] = []
     for sweep in range(first_sweep, first_sweep + sweeps):
         at = START_MS + sweep * INTERVAL_MS
-        for begin in range(0, meters, PER_TICK):
-            part = names.slice(begin, PER_TICK).with_columns(
+        for begin in range(0, meters, per_tick):
+            part = names.slice(begin, per_tick).with_columns(
                 tenant_id=pl.lit("bench"),
                 ts=pl.lit(at, pl.Int64).cast(TIMESTAMP),
                 import_kwh=pl.lit(100.0 + sweep / 7),
@@ -73,7 +73,7 @@ def batches(meters: int, first_sweep: int, sweeps: int) -> Iterator[tuple[int, p
                 raw_offset=pl.lit(sweep, pl.Int64),
             )
             waiting.append(part.select(*TELEMETRY_ROWS))
-            if sum(part.height for part in waiting) >= PER_TICK:
+            if sum(part.height for part in waiting) >= per_tick:
                 yield at + begin * INTERVAL_MS // meters, pl.concat(waiting).rechunk()
                 waiting = []
 

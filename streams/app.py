@@ -6,6 +6,7 @@ from pathlib import Path
 import faust
 from faust.types import TP
 
+from streams.frame.decoding import SharedBatches
 from streams.frame.local_copy import CopiedTable
 from streams.frame.pulse import Pulse
 from streams.frame.stage import Stage, StageSpec
@@ -89,6 +90,10 @@ def attach_stages(
     on_bug
         Called with an error that must stop the worker.
     """
+    shared = {
+        topic: SharedBatches(spec.passes_over for spec in specs if spec.source is topic)
+        for topic in {spec.source for spec in specs}
+    }
     attached = tuple(
         Stage(
             app,
@@ -99,6 +104,7 @@ def attach_stages(
             inherited.get(spec.name, {}),
             pulse,
             on_bug,
+            shared[spec.source],
         )
         for spec in specs
     )

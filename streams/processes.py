@@ -8,7 +8,6 @@ process again and again must not be hidden behind a restart nobody sees.
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -135,8 +134,6 @@ class Processes:
 
     async def _start(self, number: int, port: int) -> _Process:
         environment = worker_environment(self.settings, settings_of(self.settings, number, port), self.environ)
-        # Each would start a thread for every core, and they would wait for each other.
-        environment.setdefault("POLARS_MAX_THREADS", str(max(1, (os.cpu_count() or 1) // self.count)))
         running = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -153,7 +153,7 @@ class Anomalies:
             watch = state.meters[meter_id] = MeterWatch()
         at = closed.quarter * _QUARTER_MS
         day, hour = local_place(state.site.time_zone, at)
-        terms = self._pricing.terms({name: at})[name]
+        terms = self._pricing.terms_of(name, at)
         wanted, quiet = state.allowed(meter, at, day, hour, closed.power_kw)
         moment = Moment(at, day, hour, self._class(state, day), terms, wanted, quiet)
         is_grid = meter.kind is MeterKind.GRID

@@ -13,7 +13,6 @@ from agents.metering.ragged import Ints, Rows
 from agents.metering.reversed import Reversed
 from agents.metering.silence import Silence
 from agents.metering.stuck import Stuck
-from schemas.correction import CORRECTION_RECORD
 
 
 class Flagging:
@@ -51,8 +50,8 @@ class Flagging:
         said += [of_slipped(one, config) for one in slipped]
         return said if backwards is None else [*said, of_reversed(backwards, config)]
 
-    def hear(self, meters: Ints, rows: Rows, config: Meters) -> pl.DataFrame:
-        """Take in readings as they arrive, and return which meters speak again: `CORRECTION_RECORD`.
+    def hear(self, meters: Ints, rows: Rows, config: Meters) -> pl.DataFrame | None:
+        """Take in readings as they arrive, and return which meters speak again: `CORRECTION_RECORD`; None for none.
 
         Parameters
         ----------
@@ -61,14 +60,13 @@ class Flagging:
         config
             Descriptions of the meters.
         """
-        return of_silent(self._silence.hear(meters, rows, config), config)
+        speaking = self._silence.hear(meters, rows, config)
+        return of_silent(speaking, config) if len(speaking.meters) else None
 
-    def listen(self, now: int, config: Meters) -> tuple[Ints, pl.DataFrame]:
+    def listen(self, now: int, config: Meters) -> tuple[Ints, pl.DataFrame] | None:
         """Return which meters are silent by a tick [ms UTC], and what is to be said of them: `CORRECTION_RECORD`."""
         silent = self._silence.look(now, config)
-        if silent is None:
-            return np.zeros(0, np.int64), pl.DataFrame(schema=CORRECTION_RECORD)
-        return silent.meters, of_silent(silent, config)
+        return None if silent is None or not len(silent.meters) else (silent.meters, of_silent(silent, config))
 
     def welcome(self, meters: Ints) -> None:
         """Prepare for meters."""

@@ -268,10 +268,16 @@ class Metering:
             return []
         said = []
         if self._fresh:
-            said.append(self._flagging.hear(*self._all_fresh(), self._known))
-        silent, records = self._flagging.listen(arrived_at, self._known)
-        self._changed.update(self._known.sites_of(silent))
-        return [rows for rows in (*said, records) if not rows.is_empty()]
+            self._fresh = [self._all_fresh()]
+            speaking = self._flagging.hear(*self._fresh[0], self._known)
+            if speaking is not None:
+                said.append(speaking)
+        found = self._flagging.listen(arrived_at, self._known)
+        if found is not None:
+            silent, records = found
+            self._changed.update(self._known.sites_of(silent))
+            said.append(records)
+        return said
 
     def _fold(self) -> tuple[Ints, pl.DataFrame | None, Revised | None]:
         """Merge what came since the last tick into the points.

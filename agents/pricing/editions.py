@@ -89,6 +89,10 @@ class EditionPricing:
             found |= {site: known[site] for site in mine}
         return found
 
+    def terms_of(self, site: str, at: int) -> Terms:
+        """Return what holds for a site at a minute [ms UTC], as `Pricing.terms_of`."""
+        return self._by_version[self._versions[site]].terms_of(site, at)
+
     def _each(self, minutes: pl.DataFrame, price: Callable[[Pricing, pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
         """Price the rows of each edition by themselves, and give them back in their order."""
         if len(self._by_version) == 1:

@@ -199,6 +199,11 @@ class Pricing:
                 )
         return self._terms
 
+    def terms_of(self, site: str, at: int) -> "Terms":
+        """Return what holds for one site at a minute, as `terms`. [ms UTC]"""
+        held = self._terms.get(site)
+        return held if held is not None and held.starts_at <= at < held.ends_at else self.terms({site: at})[site]
+
     def _prices_of(self, placed: pl.DataFrame) -> pl.DataFrame:
         """Return period and price of each minute."""
         months = placed.select("contract", month=pl.col("local_day").dt.month_start()).unique(maintain_order=True)

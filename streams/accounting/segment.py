@@ -71,16 +71,11 @@ class Tally:
                 self._send(output.rows)
 
     def _send(self, rows: pl.DataFrame) -> None:
-        start = next(pl.col(name) for name in _STARTS if name in rows.columns)
-        imported, exported, first, last = rows.select(
-            pl.col(ENERGY).sum(),
-            pl.col("export_kwh").sum() if "export_kwh" in rows.columns else pl.lit(0.0).alias("export_kwh"),
-            start.cast(pl.Int64).min().alias("first"),
-            start.cast(pl.Int64).max().alias("last"),
-        ).row(0)
+        start = next(rows[name] for name in _STARTS if name in rows.columns).to_physical().to_numpy()
+        first, last = int(start.min()), int(start.max())
         self.sent_rows += rows.height
-        self.sent_import_kwh += imported
-        self.sent_export_kwh += exported
+        self.sent_import_kwh += rows[ENERGY].sum()
+        self.sent_export_kwh += rows["export_kwh"].sum() if "export_kwh" in rows.columns else 0.0
         self.sent_from = first if self.sent_from is None else min(self.sent_from, first)
         self.sent_until = last if self.sent_until is None else max(self.sent_until, last)
 

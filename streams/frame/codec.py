@@ -2,15 +2,17 @@
 
 import hashlib
 import io
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
 from schemas.flow import HEADER_ARRIVED_AT, HEADER_KIND, HEADER_ORIGIN, Kind, Message, Output, SiteRecord
 from schemas.topics import Encoding
+from streams.frame.decoding import read_batch
 
 Headers = list[tuple[str, bytes]]
+ReadBatch = Callable[[Kind, bytes], pl.DataFrame]
 
 BATCH_ROWS = 8_000  # keeps a batch well below a broker's limit for one message
 
@@ -103,7 +105,9 @@ def envelopes(output: Output, origin: Origin, first_index: int, arrived_at: int,
         yield Envelope(output.topic.name, str(site_id).encode(), line, int(ts), headers)
 
 
-def decode(value: bytes, headers: Mapping[str, bytes], unread: Collection[Kind] = ()) -> Message:
+def decode(
+    value: bytes, headers: Mapping[str, bytes], unread: Collection[Kind] = (), read: ReadBatch = read_batch
+) -> Message:
     """Decode a message of an internal topic; of kinds that are `unread`, only what kind it is and when it arrived.
 
     Raises
@@ -118,6 +122,6 @@ def decode(value: bytes, headers: Mapping[str, bytes], unread: Collection[Kind] 
             return Message(kind, arrived_at)
         if kind is Kind.SITE:
             return Message(kind, arrived_at, record=SiteRecord.of_json(value))
-        return Message(kind, arrived_at, rows=pl.read_ipc_stream(io.BytesIO(value)))
+        return Message(kind, arrived_at, rows=read(kind, value))
     except (KeyError, ValueError, pl.exceptions.PolarsError, OSError) as error:
         raise ValueError(f"not a message of an internal topic ({type(error).__name__}: {error})") from error

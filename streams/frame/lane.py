@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 
+import numpy as np
 import polars as pl
 
 from schemas.flow import CONTEXT, HEADER_ORIGIN, NOTHING, Agent, Kind, Message, Origins, Outcome
 from streams.accounting.segment import ENERGY, Tally
-from streams.frame.codec import decode, parse_place
+from streams.frame.codec import ReadBatch, decode, parse_place
+from streams.frame.decoding import read_batch
 
 META = "__lane__/"
 _STAMP = struct.Struct(">q")
@@ -63,6 +65,8 @@ class Lane:
         Arrival of the last message. [ms UTC]
     passes_over
         Kinds of messages the agent is not given: context it did not ask for, and what is not even decoded.
+    read
+        How the rows of a batch are read.
     """
 
     agent: Agent
@@ -75,6 +79,7 @@ class Lane:
     tally: Tally = field(default_factory=Tally)
     arrived_at: int = 0
     passes_over: frozenset[Kind] = CONTEXT
+    read: ReadBatch = read_batch
     restart_offset: int = 0  # where a successor would begin: all before it is in snapshots
     _last_closing: bytes = b""
     _behind: dict[str, int] = field(default_factory=dict)  # changed site -> offset its snapshot is complete up to
@@ -92,6 +97,8 @@ class Lane:
         snapshots: Mapping[str, bytes],
         inherited: Mapping[str, bytes],
         passes_over: frozenset[Kind] = CONTEXT,
+        *,
+        read: ReadBatch = read_batch,
     ) -> "Lane":
         """Take up where the snapshots of this log end.
 
@@ -107,8 +114,10 @@ class Lane:
             Unstamped site snapshots of an earlier log, used where this log has none yet.
         passes_over
             Kinds of messages the agent is not given.
+        read
+            How the rows of a batch are read.
         """
-        lane = cls(agent, partition, passes_over=passes_over)
+        lane = cls(agent, partition, passes_over=passes_over, read=read)
         meta = snapshots.get(lane.meta_key)
         if meta is not None:
             found = json.loads(meta)
@@ -161,7 +170,7 @@ class Lane:
         if offset != self.next_offset:
             raise ValueError(f"partition {self.partition}: expected offset {self.next_offset}, got {offset}")
         self.next_offset += 1
-        message = decode(value, headers, self.passes_over)
+        message = decode(value, headers, self.passes_over, self.read)
         self.arrived_at = message.arrived_at
         rows = _rows_of(message)
         place = headers.get(HEADER_ORIGIN)
@@ -215,15 +224,19 @@ class Lane:
 
     def _unseen(self, kind: Kind, rows: pl.DataFrame) -> pl.DataFrame | None:
         """Drop rows whose raw message was applied before (ingest sends some twice after a kill)."""
-        highest = rows.group_by("raw_partition").agg(pl.col("raw_offset").max(), low=pl.col("raw_offset").min())
-        keep = pl.lit(True)
-        for partition, top, low in highest.select("raw_partition", "raw_offset", "low").iter_rows():
+        partitions, offsets = rows["raw_partition"].to_numpy(), rows["raw_offset"].to_numpy()
+        keep = np.ones(len(offsets), np.bool_)
+        for partition in np.unique(partitions).tolist():
+            of_it = partitions == partition
             source = partition if kind is Kind.READINGS else f"{kind.value}/{partition}"
             seen = self.origins.highest.get(source, (-1, 0))[0]
-            if low <= seen:
-                keep &= (pl.col("raw_partition") != partition) | (pl.col("raw_offset") > seen)
-            self.origins.highest[source] = (max(top, seen), 0)
-        fresh = rows.filter(keep)
+            mine = offsets[of_it]
+            if mine.min() <= seen:
+                keep &= ~of_it | (offsets > seen)
+            self.origins.highest[source] = (max(int(mine.max()), seen), 0)
+        if keep.all():
+            return None if rows.is_empty() else rows
+        fresh = rows.filter(pl.Series(keep))
         return None if fresh.is_empty() else fresh
 
     def _without_sites_ahead(self, offset: int, message: Message) -> Message:

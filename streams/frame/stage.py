@@ -25,7 +25,8 @@ from schemas.flow import CONTEXT, ENERGY_KINDS, Agent, Kind, Outcome
 from schemas.topics import Topic
 from streams.accounting.segment import Segment, minute_of, note
 from streams.broker import partition_for
-from streams.frame.codec import Envelope, Origin, envelopes
+from streams.frame.codec import Envelope, Origin, ReadBatch, envelopes
+from streams.frame.decoding import read_batch
 from streams.frame.lane import META, Lane, Verdict
 from streams.frame.letters import letters_of
 from streams.frame.pulse import Pulse
@@ -53,12 +54,14 @@ class StageSpec:
     agent: Callable[[], Agent]
     context: bool = False  # whether the agent is given weather, production, feedback and zones
     windows: bool = True  # whether it is given windows and live state; what it is not given is not even decoded
+    live: bool = True  # whether it is given live state beside windows
     sites_at_once: int = 500  # in one checkpoint: thousands would stop the event loop for too long
 
     @property
     def passes_over(self) -> frozenset[Kind]:
         """What the agent is not given."""
-        return (frozenset() if self.context else CONTEXT) | (frozenset() if self.windows else ENERGY_KINDS)
+        beside = frozenset() if self.live else frozenset({Kind.LIVE})
+        return (frozenset() if self.context else CONTEXT) | (beside if self.windows else ENERGY_KINDS)
 
 
 @dataclass(slots=True)
@@ -83,6 +86,8 @@ class Stage:
         Says whether this process may have been replaced.
     on_bug
         Called with an error that must stop the worker.
+    read
+        How the rows of a batch are read.
     """
 
     app: faust.App
@@ -93,6 +98,7 @@ class Stage:
     inherited: Mapping[str, bytes]
     pulse: Pulse
     on_bug: Callable[[BaseException], Awaitable[None]]
+    read: ReadBatch = read_batch
     lanes: dict[int, Lane] = field(default_factory=dict)
     _held: dict[int, list[EventT[bytes]]] = field(default_factory=dict)
     _last_seek: dict[int, float] = field(default_factory=dict)
@@ -202,7 +208,7 @@ class Stage:
                 self._snapshots.setdefault(where, {})[name] = packed
         inherited = {site: packed for site, packed in self.inherited.items() if self._home(site) == partition}
         snapshots = self._snapshots.pop(partition, {})  # the agent has them now; twice would be much memory
-        lane = Lane.restored(self.spec.agent(), partition, snapshots, inherited, self.spec.passes_over)
+        lane = Lane.restored(self.spec.agent(), partition, snapshots, inherited, self.spec.passes_over, read=self.read)
         if lane.meta_key not in snapshots:
             # Never checkpointed: begin with what the broker still has, which need not be offset 0.
             lane.begin_at(await self._earliest(partition))
