@@ -5,7 +5,7 @@ The models say what one entry looks like; `schemas.registry_checks` says how ent
 """
 
 import re
-from datetime import UTC
+from datetime import UTC, date
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from schemas.contract import Tariff
 from schemas.entry import Entry, Id, Name, Positive, Weekday
+from schemas.experiment import Experiment
 from schemas.hvac import Hvac
 from schemas.instruments import MarketBased, SharedCertificate
 from schemas.registry_checks import site_faults
@@ -259,6 +260,10 @@ class Site(Entry):
         What `units_made` on production.v1 counts, e.g. `t` or `m2`.
     works_on_holidays
         Whether its shifts are worked on public holidays too.
+    experiment
+        Blocks of days with and without the controller in zones of mode `act`, to prove what it saves.
+    measure_started_on
+        Local day a measure began that is not switched on and off; its saving is counted against the days before.
 
     Examples
     --------
@@ -289,6 +294,8 @@ class Site(Entry):
     floor_area_m2: Positive | None = None
     production_unit: Annotated[str, Field(max_length=32)] = ""
     works_on_holidays: bool = False
+    experiment: Experiment | None = None
+    measure_started_on: date | None = None
 
     @property
     def country(self) -> str:

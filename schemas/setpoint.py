@@ -46,6 +46,9 @@ SETPOINT_RECORD: dict[str, pl.DataType] = {
     "expected_saved_cny": pl.Float64(),
     "expected_saved_kg": pl.Float64(),
     "model_version": pl.String(),
+    "experiment": pl.String(),  # names the blocks its saving is measured by; null where there are none
+    "block": pl.Int32(),  # which one it belongs to, from 0
+    "block_has_measure": pl.Boolean(),  # false: a comparison day, and the zone has its own schedule
 }
 
 Ms = Annotated[int, Field(ge=0, le=253_402_300_799_000, strict=True)]

@@ -83,6 +83,8 @@ CORRECTIONS = Topic("corrections.v1", "site_id", Encoding.JSON, retention_ms=Non
 ANOMALIES = Topic("anomalies.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 # How far the detectors are with each meter, once a day while they learn.
 ANOMALY_LEARNING = Topic("anomaly.learning.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
+# What measures save, once a day: shown, or not shown yet.
+SAVINGS = Topic("savings.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 # Set-points for zones, what became of them, and what operators decide instead.
 HVAC_SETPOINTS = Topic("hvac.setpoints.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 HVAC_ACKS = Topic("hvac.acks.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
@@ -154,6 +156,7 @@ CATALOGUE: tuple[Topic, ...] = (
     HVAC_SETPOINTS,
     HVAC_ACKS,
     HVAC_OVERRIDES,
+    SAVINGS,
 )
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}

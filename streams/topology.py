@@ -5,6 +5,7 @@ meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emission
                        |                          |                 +-> balance -> balance.v1
                        |                          |                 +-> anomalies -> anomalies.v1, anomaly.learning.v1
                        |                          |                 +-> comfort -> hvac.setpoints.v1
+                       |                          |                 +-> savings -> savings.v1
                        |                          +--> corrections.v1, site.profile.v1
                        +--> dead-letters.v1 <-----+
 weather.v1, production.v1, anomaly.feedback.v1, zone.readings.v1
@@ -18,7 +19,8 @@ sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> em
        dead-letters.v1 -> dead_letters, accounting.v1 -> accounting, site.weather.v1 -> weather,
        site.production.v1 -> production, site.profile.v1 -> site_profiles, balance.v1 -> balance,
        anomalies.v1 -> anomalies, anomaly.learning.v1 -> anomaly_learning, site.feedback.v1 -> feedback,
-       site.zones.v1 -> zones, hvac.setpoints.v1 -> setpoints, hvac.acks.v1 -> setpoint_acks
+       site.zones.v1 -> zones, hvac.setpoints.v1 -> setpoints, hvac.acks.v1 -> setpoint_acks,
+       savings.v1 -> savings
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
 
@@ -31,6 +33,7 @@ from agents.comfort.step import Comfort
 from agents.emissions.step import Emissions
 from agents.metering.step import Metering
 from agents.pricing.pricing import Reference
+from agents.savings.step import Savings
 from schemas.reference.catalogue import REFERENCE_VERSION, load_charges, load_factors, load_tariffs
 from schemas.topics import (
     ANOMALIES,
@@ -44,6 +47,7 @@ from schemas.topics import (
     ENERGY,
     HVAC_SETPOINTS,
     LEDGER,
+    SAVINGS,
     SITE_LIVE,
     SITE_PROFILE,
     TELEMETRY,
@@ -57,6 +61,7 @@ from sinks.clickhouse.context import PRODUCTION_TABLE, PROFILES_TABLE, WEATHER_T
 from sinks.clickhouse.corrections import CORRECTIONS_TABLE
 from sinks.clickhouse.letters import DEAD_LETTERS_TABLE
 from sinks.clickhouse.rows import EMISSIONS_TABLE, READINGS_TABLE, WINDOWS_TABLE
+from sinks.clickhouse.savings import SAVINGS_TABLE
 from sinks.clickhouse.zones import ACKS_TABLE, SETPOINTS_TABLE, ZONES_TABLE
 from streams.frame.stage import StageSpec
 from streams.settings import Settings
@@ -84,6 +89,7 @@ STORED = (
     ZONES_TABLE,
     SETPOINTS_TABLE,
     ACKS_TABLE,
+    SAVINGS_TABLE,
 )
 
 
@@ -111,4 +117,5 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
             sites_at_once=25,
         ),
         StageSpec("comfort", ENERGY, (HVAC_SETPOINTS,), Comfort, context=True, windows=False, sites_at_once=100),
+        StageSpec("savings", ENERGY, (SAVINGS,), partial(Savings, reference), context=True, sites_at_once=50),
     )

@@ -16,6 +16,7 @@ from agents.comfort.snapshot import from_bytes
 from agents.emissions.state import from_bytes as emissions_state
 from agents.metering.state import SiteState
 from agents.metering.step import Metering
+from agents.savings.state import from_bytes as savings_state
 from schemas.flow import Agent, Kind, Message, Outcome, SiteRecord
 from schemas.reading import TELEMETRY_ROWS
 from schemas.registry import Meter, Site
@@ -62,9 +63,11 @@ def _sites(revision: int) -> list[Site]:
     if revision % 2 == 0:
         meters.append(a_meter("press", kind="sub_meter", parent="main"))
     hall = {"id": "hall", "name": "Hall", "area_m2": 400.0, "hvac": {"equipment_kind": "dx", "mode": "act"}}
+    hall |= {"meter": "press"} if revision % 2 == 0 else {}
     office = {"id": "office", "name": "Office", "area_m2": 90.0, "hvac": {"equipment_kind": "chiller"}}
     zones = (hall, office) if revision % 3 == 0 else (office,)
-    return [a_site("mill", *meters, zones=zones), a_site(LONG_NAME, a_meter(interval_s=20))]
+    experiment = {"starts_on": "2026-07-14"} if revision < 3 else None
+    return [a_site("mill", *meters, zones=zones, experiment=experiment), a_site(LONG_NAME, a_meter(interval_s=20))]
 
 
 @st.composite
@@ -186,6 +189,14 @@ def _comfort_state(packed: bytes) -> object:
     return state.record, arrays, seen, state.turn, state.commands
 
 
+def _savings_state(packed: bytes) -> object:
+    state = savings_state(packed)
+    quarters = {day: held.tolist() for day, held in state.open.days.items()}
+    closed = [repr(getattr(state.closed, name).tolist()) for name in ("day", "outdoor_c", "produced", "figures")]
+    times = state.newest, state.closed_until, state.touched, state.kept_from
+    return state.record, quarters, closed, state.produced, state.acting_since, times
+
+
 # By the name of the agent: what a snapshot says, so that snapshots can be compared by meaning.
 STATES: dict[str, Callable[[bytes], object]] = {
     "metering": _metering_state,
@@ -194,6 +205,7 @@ STATES: dict[str, Callable[[bytes], object]] = {
     "balance": _balance_state,
     "anomalies": _anomalies_state,
     "comfort": _comfort_state,
+    "savings": _savings_state,
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from agents.comfort.controller import Controller
 from agents.comfort.planning import Plan
 from agents.comfort.settings import Floats
+from agents.switching.blocks import Block, Blocks
 from schemas.flow import SiteRecord
 from schemas.hvac import Hvac, Mode
 from schemas.registry import Site, Zone
@@ -43,7 +44,14 @@ _OBSERVED = {
 }
 _LEFT_ALONE = frozenset(
     plan.name.lower()
-    for plan in (Plan.OWN_LEARNING, Plan.OWN_STALE, Plan.OWN_STUCK, Plan.OWN_BEYOND_LIMITS, Plan.OVERRIDDEN)
+    for plan in (
+        Plan.OWN_LEARNING,
+        Plan.OWN_STALE,
+        Plan.OWN_STUCK,
+        Plan.OWN_BEYOND_LIMITS,
+        Plan.OVERRIDDEN,
+        Plan.COMPARISON_DAY,
+    )
 )
 _NEVER = -1
 _LENGTH = struct.Struct(">I")
@@ -173,7 +181,11 @@ class SteeredSite:
         if at - newest > _DESERTED_MS:
             return
         now = datetime.fromtimestamp(at / 1000, UTC).astimezone(self.record.site.zone_info)
-        answer = self.controller.act(now, self._observation(at))
+        blocks = Blocks.of(self.record.site)
+        block = None if blocks is None else blocks.block_on(now.toordinal())
+        acting = [zone.id for zone in self.zones if zone.hvac is not None and zone.hvac.mode is Mode.ACT]
+        compared = acting if block is not None and not block.has_measure else []
+        answer = self.controller.act(now, self._observation(at), compared)
         self._packed_learnt = b""
         reasons, words, plans = self.controller.reasons, self.controller.reasons_zh, self.controller.plans
         fallback = self.controller.fallback_c
@@ -198,7 +210,7 @@ class SteeredSite:
                 "reason": plans[zone.id],
                 "message_en": reasons[zone.id],
                 "message_zh": words[zone.id],
-            }
+            } | _words_of(block if zone.id in acting else None)
         self.commands = commands
 
     def _terms(self, zone: Zone, command: Command) -> dict[str, object]:
@@ -278,6 +290,13 @@ def _is_due(last: Command, mode: Mode, told: tuple[float, float], at: int) -> bo
     moved = abs(told[0] - last.cooling_c) > _SAME_K or abs(told[1] - last.heating_c) > _SAME_K
     left_s = LEASE_S - (at - last.issued_at) / 1000
     return moved or last.mode != mode.value or left_s <= _RENEWED_S + 60
+
+
+def _words_of(block: Block | None) -> dict[str, object]:
+    """Return which block of an experiment a command belongs to."""
+    if block is None:
+        return {}
+    return {"experiment": block.experiment, "block": block.number, "block_has_measure": block.has_measure}
 
 
 def _controller(zones: tuple[Zone, ...]) -> Controller | None:

@@ -5,7 +5,7 @@ Answers  cooling and heating set-point of every zone, always
 Learns   when people are in, how fast zones recover, how far they may drift before people leave
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import numpy as np
@@ -122,7 +122,9 @@ class Controller:
         """Temperatures that could be believed, NaN where none; by zone. [°C]"""
         return dict(zip(self.site.zones, self._sensors.air_c.tolist(), strict=True))
 
-    def act(self, now: datetime, observation: Mapping[str, object]) -> dict[str, dict[str, float]]:
+    def act(
+        self, now: datetime, observation: Mapping[str, object], compared: Collection[str] = ()
+    ) -> dict[str, dict[str, float]]:
         """Return the set-points of all zones until the next call.
 
         Parameters
@@ -133,6 +135,9 @@ class Controller:
             Temperatures (`zone_temp_c`), people (`zone_occupied`), set-points in force (`cooling_c`, `heating_c`) and
             those of the building's own schedule (`baseline_cooling_c`, `baseline_heating_c`) by zone, and `outdoor_c`.
             Anything may be missing, NaN or absurd.
+        compared
+            Zones that keep their own set-points now, because it is measured what they use without us. What is seen in
+            them is learnt from all the same.
 
         Returns
         -------
@@ -193,12 +198,20 @@ class Controller:
             ),
             step_h,
         )
+        rests = np.isin(site.zones, list(compared))
         plan = np.select(
-            [overridden, beyond.any(axis=0), self._sensors.is_stuck, ~trusted, ~known],
-            [Plan.OVERRIDDEN, Plan.OWN_BEYOND_LIMITS, Plan.OWN_STUCK, Plan.OWN_STALE, Plan.OWN_LEARNING],
+            [overridden, rests, beyond.any(axis=0), self._sensors.is_stuck, ~trusted, ~known],
+            [
+                Plan.OVERRIDDEN,
+                Plan.COMPARISON_DAY,
+                Plan.OWN_BEYOND_LIMITS,
+                Plan.OWN_STUCK,
+                Plan.OWN_STALE,
+                Plan.OWN_LEARNING,
+            ],
             best.plan,
         )
-        falls_back = ~trusted | ~known | beyond.any(axis=0)
+        falls_back = rests | ~trusted | ~known | beyond.any(axis=0)
         cooling_c = np.where(falls_back, own_cooling_c, best.cooling_c)
         heating_c = np.where(falls_back, own_heating_c, best.heating_c)
         cooling_c = np.where(overridden, self._attention.set_c[0], cooling_c)

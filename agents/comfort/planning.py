@@ -33,6 +33,7 @@ class Plan(IntEnum):
     COASTING = 9
     EMPTY = 10
     NOBODY_CAME = 11
+    COMPARISON_DAY = 12
 
 
 @dataclass(frozen=True, slots=True)

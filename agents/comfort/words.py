@@ -21,6 +21,7 @@ PLAN_WORDS = {
     Plan.EARLY_START: "people come in {ahead:.1f} h: recovery begins now to be done by then",
     Plan.COASTING: "people leave in {ahead:.1f} h: the zone may drift",
     Plan.EMPTY: "nobody is there or expected for {ahead:.1f} h",
+    Plan.COMPARISON_DAY: "comparison day: the building's own set-points, to measure what the controller saves",
     Plan.NOBODY_CAME: "people were expected more than an hour ago and did not come",
 }
 
@@ -36,6 +37,7 @@ PLAN_WORDS_ZH = {
     Plan.EARLY_START: "{ahead:.1f} 小时后有人：现在开始恢复，届时到位",
     Plan.COASTING: "{ahead:.1f} 小时后人员离开：允许温度漂移",
     Plan.EMPTY: "无人，预计 {ahead:.1f} 小时内也无人",
+    Plan.COMPARISON_DAY: "对照日：沿用建筑自身设定值，以测量控制器的节能量",
     Plan.NOBODY_CAME: "预计有人但已超过一小时无人到来",
 }
 

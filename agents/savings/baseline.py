@@ -26,7 +26,9 @@ _SLOPES = 3  # heating, cooling, production
 TERMS = DAY_KINDS + _SLOPES
 _PRIOR_PRECISION = 1e-4  # of a coefficient, in units of the mean of the days: it says next to nothing
 _SHAPE, _RATE = 1.0, 0.01  # of the precision of the noise, in the same units
-_WARM_DAYS = 14  # before that a model says that it learns
+WARM_DAYS = 14  # before that a model says that it learns
+_ACCEPTABLE = 0.5  # fractional uncertainty at 68 % confidence (Guideline 14)
+FORESIGHT_DAYS = 730
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,15 @@ class Days:
 
     def __len__(self) -> int:
         return len(self.kind)
+
+    def __getitem__(self, chosen: slice | npt.NDArray[np.bool_]) -> "Days":
+        """Return some of the days."""
+        return Days(self.kind[chosen], self.outdoor_c[chosen], self.produced[chosen])
+
+    @property
+    def are_known(self) -> npt.NDArray[np.bool_]:
+        """Whether everything is known of a day; shape (n,)."""
+        return np.asarray(np.isfinite(self.outdoor_c).all(axis=1) & np.isfinite(self.produced))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,8 @@ class Saving:
         Half of the 68 % interval / saved energy, by the formula of Guideline 14; infinite where nothing was saved.
     acceptable
         Whether that is below one half, as the guideline asks.
+    more_days
+        How many more days like these show it; 0 when it is shown, None when that is not in sight.
     """
 
     saved_kwh: float
@@ -95,6 +108,12 @@ class Saving:
     share: float
     fractional_uncertainty: float
     acceptable: bool
+    more_days: int | None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the interval excludes that nothing is saved, and the guideline's uncertainty is met."""
+        return self.low_kwh > 0 and self.acceptable
 
 
 class Baseline:
@@ -134,7 +153,7 @@ class Baseline:
         self._errors = np.zeros(3)  # sums of e, e², e · e of the day before
         self._last_error = 0.0
 
-    def learn(self, days: Days, energy_kwh: Floats) -> None:
+    def learn(self, days: Days, energy_kwh: Floats, *, for_intervals: bool = True) -> None:
         """Take days in their order; a day with anything that is not a finite number is left out.
 
         Parameters
@@ -143,20 +162,31 @@ class Baseline:
             The days.
         energy_kwh
             What was used; shape (n,). [kWh]
+        for_intervals
+            Whether each day is foretold before it is learnt, which says how much errors resemble those of the day
+            before. Without it, all days are taken at once, hundreds of times faster, and only `predict` is sound.
         """
         energy_kwh = np.asarray(energy_kwh, dtype=float)
-        whole = np.isfinite(energy_kwh) & np.isfinite(days.outdoor_c).all(axis=1) & np.isfinite(days.produced)
-        terms = self._terms(days)
+        whole = np.isfinite(energy_kwh) & days.are_known
+        terms, units = self._terms(days), energy_kwh / self.unit_kwh
+        if not for_intervals:
+            self._add(terms[:, whole], units[whole])
+            return
         for number in np.flatnonzero(whole):
-            x, y = terms[:, number], energy_kwh[number] / self.unit_kwh
-            if self.days >= _WARM_DAYS:
-                self._note_error(float(y - self._weights() @ np.einsum("mt,mt->m", x, self._coefficients())))
-            self._xx += x[:, :, None] * x[:, None, :]
-            self._xy += x * y
-            self._x += x
-            self._yy += y * y
-            self._y += y
-            self.days += 1
+            x = terms[:, number]
+            if self.days >= WARM_DAYS:
+                foretold = self._weights() @ np.einsum("mt,mt->m", x, self._coefficients())
+                self._note_error(float(units[number] - foretold))
+            self._add(x[:, None], units[number : number + 1])
+
+    def _add(self, x: Floats, y: Floats) -> None:
+        """Add days to the sums; shapes (models, n, terms) and (n,)."""
+        self._xx += x.swapaxes(1, 2) @ x
+        self._xy += y @ x
+        self._x += x.sum(axis=1)
+        self._yy += float(y @ y)
+        self._y += float(y.sum())
+        self.days += len(y)
 
     def predict(self, days: Days) -> Floats:
         """Return the energy to expect; shape (n,). [kWh]"""
@@ -196,18 +226,28 @@ class Baseline:
             If there are too few days to compare with.
         """
         energy_kwh = np.asarray(energy_kwh, dtype=float)
-        known = np.isfinite(energy_kwh) & np.isfinite(days.outdoor_c).all(axis=1) & np.isfinite(days.produced)
-        days = Days(days.kind[known], days.outdoor_c[known], days.produced[known])
+        known = np.isfinite(energy_kwh) & days.are_known
+        days = days[known]
         fit = self.fit
-        if not np.isfinite(fit.cv_rmse) or self.days < _WARM_DAYS or not len(days):
+        if not np.isfinite(fit.cv_rmse) or self.days < WARM_DAYS or not len(days):
             raise ValueError(f"a baseline of {self.days} days and {len(days)} days to compare are too few")
         expected_kwh = float(self.predict(days).sum())
         saved_kwh = expected_kwh - float(energy_kwh[known].sum())
-        spread_kwh = self._spread_of_sum(days) * self.unit_kwh
-        reach_kwh = _t(self._freedom(), confidence) * spread_kwh
+        of_days, of_model = self._variances_of_sum(days)
+        quantile = _t(self._freedom(), confidence)
+        reach_kwh = quantile * float(np.sqrt(of_days + of_model)) * self.unit_kwh
         share = saved_kwh / expected_kwh
         uncertainty = fractional_uncertainty(fit, len(days), share)
-        return Saving(saved_kwh, saved_kwh - reach_kwh, saved_kwh + reach_kwh, share, uncertainty, uncertainty < 0.5)
+        # Of a period r times as long the saving grows with r, the noise of its days with the root of r.
+        margin = (saved_kwh / self.unit_kwh) ** 2 - quantile**2 * of_model
+        longer = max(quantile**2 * of_days / margin, (uncertainty / _ACCEPTABLE) ** 2) if margin > 0 else np.inf
+        total = longer * len(days) if saved_kwh > 0 else np.inf
+        more_days = max(0, int(np.floor(total)) + 1 - len(days)) if total <= FORESIGHT_DAYS else None
+        low_kwh, high_kwh = saved_kwh - reach_kwh, saved_kwh + reach_kwh
+        acceptable = uncertainty < _ACCEPTABLE
+        if low_kwh > 0 and acceptable:
+            more_days = 0
+        return Saving(saved_kwh, low_kwh, high_kwh, share, uncertainty, acceptable, more_days)
 
     def _terms(self, days: Days) -> Floats:
         """Return the regressors; shape (models, n, terms)."""
@@ -243,16 +283,15 @@ class Baseline:
         likely = np.exp(evidence - evidence.max())
         return np.asarray(likely / likely.sum())
 
-    def _spread_of_sum(self, days: Days) -> float:
-        """Return the standard deviation of the sum over days, in units: noise, coefficients and balance points."""
+    def _variances_of_sum(self, days: Days) -> tuple[float, float]:
+        """Return the variance of the sum over days, in units: of the days' noise, and of the model itself."""
         total = self._terms(days).sum(axis=1)
-        variance = self._rates() / (_SHAPE + self.days / 2)
+        variance = self._rates() / (_SHAPE + self.days / 2) * self._repetition()
         known = np.einsum("mt,mt->m", total, np.linalg.solve(self._precision(), total[:, :, None])[:, :, 0])
-        within = variance * (len(days) + known) * self._repetition()
         weights = self._weights()
         sums = np.einsum("mt,mt->m", total, self._coefficients())
         between = weights @ (sums - weights @ sums) ** 2
-        return float(np.sqrt(weights @ within + between))
+        return float(weights @ variance * len(days)), float(weights @ (variance * known) + between)
 
     def _note_error(self, error: float) -> None:
         self._errors += (error, error * error, error * self._last_error)

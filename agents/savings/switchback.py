@@ -1,8 +1,9 @@
 """What a measure saves, by switching it on and off: an experiment with the site's own meter.
 
-Time is cut into blocks, two blocks make a pair, and chance decides which of the two has the measure. So nothing but
-chance links the measure with the weather, the orders or the season, and the comparison needs no model to be right. A
-model of what a block would have used without the measure may be given: it only makes the interval narrower.
+Time is cut into blocks, two blocks make a pair, and chance decides which of the two has the measure
+(`agents.switching.blocks`). So nothing but chance links the measure with the weather, the orders or the season, and the
+comparison needs no model to be right. A model of what a block would have used without the measure may be given: it only
+makes the interval narrower.
 
 The interval holds at every moment at once (a confidence sequence): one may look each day and publish as soon as it
 excludes zero, and still claims a saving where there is none in at most `alpha` of all experiments. An interval for a
@@ -13,7 +14,6 @@ the interval Robbins' normal mixture as an asymptotic confidence sequence, Waudb
 limit theory and asymptotic confidence sequences, Annals of Statistics 52 (2024), theorem 2.2.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,25 +59,6 @@ class Estimate:
         return self.low > 0
 
 
-def has_measure(experiment: str, block: int) -> bool:
-    """Return whether a block has the measure: chance, but the same chance for everyone who asks.
-
-    Parameters
-    ----------
-    experiment
-        Names it, e.g. `<site>/<zone>/<start>`; another name is another sequence.
-    block
-        Number of the block, from 0. Blocks 2k and 2k + 1 are a pair: exactly one of them has it.
-
-    Examples
-    --------
-    >>> [has_measure("mill/hall", block) for block in range(8)]
-    [False, True, True, False, False, True, True, False]
-    """
-    toss = hashlib.blake2b(f"{experiment}/{block // 2}".encode(), digest_size=1).digest()[0] & 1
-    return bool(toss) != bool(block % 2)
-
-
 def estimate(
     energy_kwh: Floats, with_measure: npt.NDArray[np.bool_], expected_kwh: Floats | None = None, alpha: float = 0.05
 ) -> Estimate:
@@ -91,7 +72,7 @@ def estimate(
     with_measure
         Whether a block had the measure; shape (n,).
     expected_kwh
-        What a block would have used without it, by a model that was not made from these blocks; shape (n,). [kWh]
+        What a block would have used without it, by a model that was made from earlier pairs only; shape (n,). [kWh]
     alpha
         How often a saving may be claimed where there is none.
 

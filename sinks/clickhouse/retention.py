@@ -63,6 +63,7 @@ class Retention:
             ("zones", "ts", self.windows_months),
             ("setpoints", "ts", self.hours_months),
             ("setpoint_acks", "ts", self.hours_months),
+            ("savings", "ts", self.hours_months),
         )
         for table, time, months in stored:
             yield table, self._kept(f"toDateTime({time})", months, "toDateTime(written_at)")

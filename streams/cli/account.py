@@ -111,7 +111,7 @@ def as_text(proof: Proof, period: Period, *, each: bool) -> Iterator[str]:
     sums = proof.totals.group_by(by).agg(
         pl.col(*_COUNTS, "sent_import_kwh").sum(), pl.col("first_offset").min(), pl.col("last_offset").max()
     )
-    stations = {"ingest": 0, "metering": 1, "emissions": 2, "billing": 3, "balance": 4, "anomalies": 5, "comfort": 6}
+    stations = {"ingest": 0, "metering": 1, "emissions": 2, "billing": 3, "balance": 4, "anomalies": 5, "comfort": 6, "savings": 7}
     order = pl.col("station").replace_strict(stations, default=5)
     rows = [HEADINGS]
     for row in sums.sort(order, *by).iter_rows(named=True):

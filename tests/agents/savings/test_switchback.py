@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.savings.switchback import LEAST_PAIRS, estimate, has_measure
+from agents.savings.switchback import LEAST_PAIRS, estimate
+from agents.switching.blocks import has_measure
 from streams.demo.plant import OFFICE, STEP_S, STEPS_PER_DAY, Plant, outdoor_c
 
 OFFICES, DAYS = 60, 84

@@ -1,0 +1,1 @@
+"""Which blocks of time have a measure: what the controller and the proof of its saving must both know."""
