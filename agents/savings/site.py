@@ -176,11 +176,10 @@ class WatchedSite:
             for quarter in (utc_day * QUARTERS_PER_UTC_DAY, (utc_day + 1) * QUARTERS_PER_UTC_DAY - 1)
         }
         spans = (Due(day, *quarters_of(zone, day)) for day in sorted(days) if day <= last)
-        return [
-            one
-            for one in spans
-            if one.day > self.closed_until or (one.end > self.touched and one.first >= self.kept_from)
-        ]
+        return [one for one in spans if self._is_due(one) and self.open.between(one.first, one.end).any()]
+
+    def _is_due(self, one: Due) -> bool:
+        return one.day > self.closed_until or (one.end > self.touched and one.first >= self.kept_from)
 
     @property
     def _last_over(self) -> int:
