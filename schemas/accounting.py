@@ -14,8 +14,9 @@ from schemas.rejection import Reason
 INGEST = "ingest"  # the other stations are the agents, by name, and:
 HISTORY = "history"
 
-# A register that went back is told by a letter, but its reading was taken and is measured from.
-FLAGGED = frozenset({Reason.REGISTER_DECREASED.value})
+# Told by a letter although it was taken: a register that went back is measured from, and what was said of something
+# that is not there is kept with the rest of what was said.
+FLAGGED = frozenset({Reason.REGISTER_DECREASED.value, Reason.UNKNOWN_ANOMALY.value, Reason.UNKNOWN_ADVICE.value})
 
 # One record per segment on accounting.v1; `ts` is the minute of its arrival, in ms UTC. Sums of nothing are 0.
 ACCOUNT_RECORD: dict[str, pl.DataType] = {

@@ -1,4 +1,7 @@
-"""What people say of anomalies: that one was normal, right or fixed, or that a meter is to be left alone for a while.
+"""What people say of anomalies and of advice.
+
+Of an anomaly: that it was normal, right or fixed, or that a meter is to be left alone for a while. Of a measure on
+advice.v1: that it is accepted, declined or done.
 
 On `anomaly.feedback.v1` come JSON objects (or NDJSON, or Arrow IPC batches) with the columns of `FEEDBACK_FIELD`; as
 batches of `FEEDBACK_ROWS` they go through telemetry.v1 and energy.v1 to the agent, and as flat records of
@@ -19,6 +22,12 @@ class FeedbackVerdict(StrEnum):
     RIGHT = "right"  # it was an anomaly
     FIXED = "fixed"  # it was one, and what caused it is mended: ends the anomaly
     MUTED = "muted"  # tell nothing of the meter and kind until then
+    ACCEPTED = "accepted"  # of a measure: it will be done
+    DECLINED = "declined"  # it will not; `note` says why
+    DONE = "done"  # it was done, at `ts`: meters are asked whether it shows
+
+
+OF_ADVICE = frozenset({FeedbackVerdict.ACCEPTED, FeedbackVerdict.DECLINED, FeedbackVerdict.DONE})
 
 
 LONGEST_MUTE_MS = 366 * 86_400_000
@@ -27,8 +36,9 @@ LONGEST_MUTE_MS = 366 * 86_400_000
 FEEDBACK_FIELD: dict[str, pl.DataType] = {
     "site_id": pl.String(),
     "ts": pl.Int64(),  # when it was said, ms since 1970 UTC
-    "verdict": pl.String(),  # normal | right | fixed | muted
-    "anomaly_id": pl.String(),  # of the record on anomalies.v1; needed but for muted
+    "verdict": pl.String(),  # normal | right | fixed | muted | accepted | declined | done
+    "anomaly_id": pl.String(),  # of the record on anomalies.v1; needed of normal, right and fixed
+    "advice_id": pl.String(),  # of the record on advice.v1; needed of accepted, declined and done
     "meter_id": pl.String(),  # of muted: left out for the whole site
     "kind": pl.String(),  # of muted: left out for every kind
     "until": pl.Int64(),  # of muted: its end, ms since 1970 UTC, at most 366 days after `ts`

@@ -20,7 +20,9 @@ class Reason(StrEnum):
     UNKNOWN_LINE = "unknown_line"  # production of a line that is no equipment of the site
     UNKNOWN_SHIFT = "unknown_shift"  # production of a shift the site does not have
     UNKNOWN_ZONE = "unknown_zone"  # a reading of a zone the site does not have
-    INVALID_FEEDBACK = "invalid_feedback"  # a verdict, anomaly, kind or end of a mute that cannot be
+    INVALID_FEEDBACK = "invalid_feedback"  # a verdict, anomaly, measure, kind or end of a mute that cannot be
+    UNKNOWN_ANOMALY = "unknown_anomaly"  # what was said of an anomaly that is neither open nor among the newest
+    UNKNOWN_ADVICE = "unknown_advice"  # what was said of a measure that is not there, or has ended
     REGISTER_DECREASED = "register_decreased"  # a cumulative register went back
     NO_FACTOR = "no_factor"  # an activity whose fuel has no checked factor in its unit
     INVALID_ACTIVITY = "invalid_activity"  # an activity with a field that cannot be

@@ -85,6 +85,8 @@ ANOMALIES = Topic("anomalies.v1", "site_id", Encoding.JSON, retention_ms=None, r
 ANOMALY_LEARNING = Topic("anomaly.learning.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 # What measures save, once a day: shown, or not shown yet.
 SAVINGS = Topic("savings.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
+# What a site could do, what it would save, and what became of it.
+ADVICE = Topic("advice.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 # Set-points for zones, what became of them, and what operators decide instead.
 HVAC_SETPOINTS = Topic("hvac.setpoints.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 HVAC_ACKS = Topic("hvac.acks.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
@@ -101,7 +103,7 @@ WEATHER = Topic("weather.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
 PRODUCTION = Topic("production.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
 SITE_WEATHER = Topic("site.weather.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
 SITE_PRODUCTION = Topic("site.production.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
-# What people say of anomalies, and the same as it was taken, for people and the history.
+# What people say of anomalies and advice, and the same as it was taken, for people and the history.
 ANOMALY_FEEDBACK = Topic("anomaly.feedback.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
 SITE_FEEDBACK = Topic("site.feedback.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
 # What is measured in zones of buildings, and the same as it was validated.
@@ -153,6 +155,7 @@ CATALOGUE: tuple[Topic, ...] = (
     BALANCE,
     ANOMALIES,
     ANOMALY_LEARNING,
+    ADVICE,
     HVAC_SETPOINTS,
     HVAC_ACKS,
     HVAC_OVERRIDES,

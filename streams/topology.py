@@ -4,10 +4,11 @@ meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emission
                        |                          |                 +-> billing -> demand.v1, demand.live.v1, ledger.v1
                        |                          |                 +-> balance -> balance.v1
                        |                          |                 +-> anomalies -> anomalies.v1, anomaly.learning.v1
+                       |                          |                 +-> advice -> advice.v1
                        |                          |                 +-> comfort -> hvac.setpoints.v1
                        |                          |                 +-> savings -> savings.v1
                        |                          +--> corrections.v1, site.profile.v1
-                       +--> dead-letters.v1 <-----+
+                       +--> dead-letters.v1 <-----+ (and what people said of an anomaly or a measure that is not there)
 weather.v1, production.v1, anomaly.feedback.v1, zone.readings.v1
   -> ingest -> telemetry.v1 -> metering -> energy.v1, for the agents that ask for it
        +-> site.weather.v1, site.production.v1, site.feedback.v1, site.zones.v1
@@ -19,13 +20,14 @@ sinks: telemetry.v1 -> readings, energy.v1 -> energy_windows, emissions.v1 -> em
        dead-letters.v1 -> dead_letters, accounting.v1 -> accounting, site.weather.v1 -> weather,
        site.production.v1 -> production, site.profile.v1 -> site_profiles, balance.v1 -> balance,
        anomalies.v1 -> anomalies, anomaly.learning.v1 -> anomaly_learning, site.feedback.v1 -> feedback,
-       site.zones.v1 -> zones, hvac.setpoints.v1 -> setpoints, hvac.acks.v1 -> setpoint_acks,
-       savings.v1 -> savings
+       advice.v1 -> advice, savings.v1 -> savings,
+       site.zones.v1 -> zones, hvac.setpoints.v1 -> setpoints, hvac.acks.v1 -> setpoint_acks
 ingest, every agent and the history say on accounting.v1 what they made of what they read
 """
 
 from functools import partial
 
+from agents.advice.step import Advice
 from agents.anomalies.step import Anomalies
 from agents.balance.step import Balance
 from agents.billing.step import Billing
@@ -36,6 +38,7 @@ from agents.pricing.pricing import Reference
 from agents.savings.step import Savings
 from schemas.reference.catalogue import REFERENCE_VERSION, load_charges, load_factors, load_tariffs
 from schemas.topics import (
+    ADVICE,
     ANOMALIES,
     ANOMALY_LEARNING,
     BALANCE,
@@ -54,6 +57,7 @@ from schemas.topics import (
 )
 from sinks.clickhouse.accounting import ACCOUNTING_TABLE
 from sinks.clickhouse.activities import ACTIVITIES_TABLE
+from sinks.clickhouse.advice import ADVICE_TABLE
 from sinks.clickhouse.anomalies import ANOMALIES_TABLE, FEEDBACK_TABLE, LEARNING_TABLE
 from sinks.clickhouse.balance import BALANCE_TABLE
 from sinks.clickhouse.bills import DEMAND_TABLE, LEDGER_TABLE
@@ -86,6 +90,7 @@ STORED = (
     ANOMALIES_TABLE,
     FEEDBACK_TABLE,
     LEARNING_TABLE,
+    ADVICE_TABLE,
     ZONES_TABLE,
     SETPOINTS_TABLE,
     ACKS_TABLE,
@@ -110,10 +115,18 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
         StageSpec(
             "anomalies",
             ENERGY,
-            (ANOMALIES, ANOMALY_LEARNING),
+            (ANOMALIES, ANOMALY_LEARNING, DEAD_LETTERS),
             partial(Anomalies, reference),
             context=True,
             live=False,
+            sites_at_once=25,
+        ),
+        StageSpec(
+            "advice",
+            ENERGY,
+            (ADVICE, DEAD_LETTERS),
+            partial(Advice, reference, load_charges()),
+            context=True,
             sites_at_once=25,
         ),
         StageSpec("comfort", ENERGY, (HVAC_SETPOINTS,), Comfort, context=True, windows=False, sites_at_once=100),

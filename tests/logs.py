@@ -8,6 +8,7 @@ import polars as pl
 from builders import NOON, a_meter, a_reading, a_site
 from hypothesis import strategies as st
 
+from agents.advice.state import from_bytes as advice_state
 from agents.anomalies.state import from_bytes as anomalies_state
 from agents.balance.state import from_bytes as balance_state
 from agents.billing.state import from_bytes as billing_state
@@ -181,6 +182,14 @@ def _anomalies_state(packed: bytes) -> object:
     return state.record, state.made, repr(asdict(state.sharing)), meters, running
 
 
+def _advice_state(packed: bytes) -> object:
+    state = advice_state(packed)
+    tables = {name: repr((meter.days.tolist(), meter.running)) for name, meter in state.load.meters.items()}
+    load = state.load
+    site = repr((load.running, load.months, load.folded, load.newest, load.works, load.price.tolist()))
+    return state.record, tables, site, state.measures, state.cooling_set_c, state.answers
+
+
 def _comfort_state(packed: bytes) -> object:
     state = SteeredSite.from_bytes(packed)
     learnt = {} if state.controller is None else from_bytes(state.controller.snapshot())[0]
@@ -204,6 +213,7 @@ STATES: dict[str, Callable[[bytes], object]] = {
     "billing": _billing_state,
     "balance": _balance_state,
     "anomalies": _anomalies_state,
+    "advice": _advice_state,
     "comfort": _comfort_state,
     "savings": _savings_state,
 }

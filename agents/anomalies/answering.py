@@ -16,7 +16,7 @@ _HAS_HOURS = frozenset({AnomalyKind.LEFT_ON, AnomalyKind.PEAK_SURGE})
 def answer(state: SiteWatch, row: Mapping[str, object]) -> Iterator[tuple[str, Said]]:
     """Take in a row of `schemas.feedback.FEEDBACK_ROWS`; yield meters and the records that follow.
 
-    What is said of an anomaly that is not among the open ones and the newest that ended changes nothing.
+    What is said of an anomaly that is not among the open ones and the newest that ended changes nothing (`hits`).
     """
     at = row["ts"]
     if not isinstance(at, datetime):
@@ -44,6 +44,16 @@ def answer(state: SiteWatch, row: Mapping[str, object]) -> Iterator[tuple[str, S
             _learn(state, meter, ended.episode, ended.ts)
             ended.status, ended.end_reason = Status.SUPPRESSED, "said_normal"
         yield meter, Said(ended.episode, ended.ts, ended.status, ended.end_reason)
+
+
+def hits(state: SiteWatch, row: Mapping[str, object]) -> bool:
+    """Return whether a row of `schemas.feedback.FEEDBACK_ROWS` is of something that is there to be answered."""
+    if row["verdict"] == FeedbackVerdict.MUTED:
+        return True
+    found = _place(state, str(row["anomaly_id"]))
+    return found is not None and (
+        _open(state, *found) is not None or any(_is(ended, found) for ended in state.hearing.ended)
+    )
 
 
 def _of_open(state: SiteWatch, meter: str, episode: Episode, ts: int, verdict: FeedbackVerdict) -> Said:

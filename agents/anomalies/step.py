@@ -2,6 +2,7 @@
 
 Reads    energy.v1      closed windows, site records, production, feedback and ticks of one partition
 Yields   anomalies.v1   what was opened, went on and ended
+         dead letters   what was said of an anomaly that is not there
          anomaly.learning.v1   how far it is with each meter, at the end of a day
 State    per site: record, production of two days, what was said; per meter: profile, limits, open anomalies
 """
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from agents.anomalies.answering import answer
+from agents.anomalies.answering import answer, hits
 from agents.anomalies.hearing import Ended
 from agents.anomalies.learning import of_sharing, record
 from agents.anomalies.meter import MeterWatch
@@ -24,13 +25,16 @@ from agents.anomalies.state import from_bytes, to_bytes
 from agents.pricing.editions import EditionPricing
 from agents.pricing.pricing import Reference
 from schemas.anomaly import ANOMALY_RECORD, AnomalyKind, Status
+from schemas.feedback import OF_ADVICE
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
 from schemas.learning import LEARNING_RECORD
 from schemas.registry import Meter, MeterKind
+from schemas.rejection import Reason
 from schemas.topics import ANOMALIES, ANOMALY_LEARNING
 
 _QUARTER_MS = 900_000
 _DRIVERS = 3
+_OF_ADVICE = [verdict.value for verdict in OF_ADVICE]
 
 
 class Anomalies:
@@ -122,13 +126,19 @@ class Anomalies:
         return NOTHING
 
     def _hear(self, rows: pl.DataFrame) -> Outcome:
-        told = []
-        for row in rows.iter_rows(named=True):
+        told, refused = [], []
+        for row in rows.filter(~pl.col("verdict").is_in(_OF_ADVICE)).iter_rows(named=True):
             state = self._of(row["site_id"])
             self._changed.add(state.site.id)
             known = self._meters[state.site.id]
+            if not hits(state, row):
+                refused.append(row | {"reason": Reason.UNKNOWN_ANOMALY.value})
+                continue
             told += [self._told(state, known[meter], said) for meter, said in answer(state, row) if meter in known]
-        return _outcome(told)
+        outcome = _outcome(told)
+        if not refused:
+            return outcome
+        return Outcome(outcome.outputs, pl.DataFrame(refused, schema={**rows.schema, "reason": pl.String()}))
 
     def _take(self, windows: pl.DataFrame) -> Outcome:
         for name in windows["site_id"].unique(maintain_order=True):

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from agents.billing.fees import BasicFee, basic_fee, power_factor, power_factor_share
 from agents.billing.minutes import PICO
 from agents.billing.peaks import Peaks
 from agents.billing.spans import QUARTER_MS, Booked, Rate, Span, month_of
+from agents.pricing.fees import BasicFee, basic_fee, power_factor, power_factor_share
 from schemas.bill import DEMAND_WINDOW_S
 from schemas.emission import PERIODS
 from schemas.reference.charges import Charges

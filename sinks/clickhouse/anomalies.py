@@ -23,7 +23,7 @@ _MAY_BE_UNKNOWN = (
     "feedback",
     "feedback_by",
 )
-_FEEDBACK_OPTIONAL = ("anomaly_id", "meter_id", "kind", "until", "said_by", "note")
+_FEEDBACK_OPTIONAL = ("anomaly_id", "advice_id", "meter_id", "kind", "until", "said_by", "note")
 
 ANOMALIES_TABLE = TableSpec(
     ANOMALIES.name,

@@ -60,6 +60,7 @@ class Retention:
             ("anomalies", "ts", self.hours_months),
             ("feedback", "ts", self.hours_months),
             ("anomaly_learning", "ts", self.hours_months),
+            ("advice", "ts", self.hours_months),
             ("zones", "ts", self.windows_months),
             ("setpoints", "ts", self.hours_months),
             ("setpoint_acks", "ts", self.hours_months),

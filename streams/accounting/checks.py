@@ -216,6 +216,29 @@ CHECKS = (
         replaced=("energy_windows", "window_start"),
     ),
     Check(
+        "windows stored, as advice took them",
+        "advice",
+        ENERGY.name,
+        ("received",),
+        None,
+        _BY_PLACE.format(table="energy_windows"),
+        ENERGY.name,
+        by_place=True,
+        replaced=("energy_windows", "window_start"),
+    ),
+    *(
+        Check(
+            f"feedback in dead letters of {station}",
+            station,
+            ENERGY.name,
+            ("flagged",),
+            None,
+            _LETTERS.format(rows=_PER_LINE, stage=station, topic=ENERGY.name),
+            DEAD_LETTERS.name,
+        )
+        for station in ("anomalies", "advice")
+    ),
+    Check(
         "balance rows stored",
         "balance",
         ENERGY.name,

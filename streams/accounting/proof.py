@@ -155,7 +155,7 @@ def _behind(totals: pl.DataFrame) -> dict[tuple[str, str], int]:
     ):
         rows[log_id, f"{station} passed on"] = used if station == INGEST else sent
         rows[log_id, f"{station} received"] = received
-    after_metering = ("emissions", "billing", "balance", "anomalies")
+    after_metering = ("emissions", "billing", "balance", "anomalies", "advice")
     pairs = ((INGEST, "metering"), *(("metering", station) for station in after_metering))
     lacking = {
         (log_id, after): rows.get((log_id, f"{before} passed on"), 0) - rows.get((log_id, f"{after} received"), 0)

@@ -111,8 +111,9 @@ def as_text(proof: Proof, period: Period, *, each: bool) -> Iterator[str]:
     sums = proof.totals.group_by(by).agg(
         pl.col(*_COUNTS, "sent_import_kwh").sum(), pl.col("first_offset").min(), pl.col("last_offset").max()
     )
-    stations = {"ingest": 0, "metering": 1, "emissions": 2, "billing": 3, "balance": 4, "anomalies": 5, "comfort": 6, "savings": 7}
-    order = pl.col("station").replace_strict(stations, default=5)
+    flow = ("ingest", "metering", "emissions", "billing", "balance", "anomalies", "advice", "comfort", "savings")
+    stations = {station: place for place, station in enumerate(flow)}
+    order = pl.col("station").replace_strict(stations, default=len(flow))
     rows = [HEADINGS]
     for row in sums.sort(order, *by).iter_rows(named=True):
         where = (

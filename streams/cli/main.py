@@ -10,6 +10,7 @@ from streams.broker import PartitionCountMismatch
 from streams.cli import (
     account,
     activity,
+    advice,
     archive,
     carbon,
     compare,
@@ -43,6 +44,7 @@ COMMANDS: tuple[click.Command, ...] = (
     carbon.command,
     report.command,
     compare.command,
+    advice.command,
     archive.command,
     activity.command,
     reference.command,

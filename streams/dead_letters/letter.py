@@ -20,13 +20,15 @@ from schemas.rejection import (
     HEADER_STAGE,
     HEADER_TIMESTAMP,
     HEADER_TOPIC,
+    Reason,
 )
-from schemas.topics import ACTIVITIES, METER_READINGS
+from schemas.topics import ACTIVITIES, ANOMALY_FEEDBACK, METER_READINGS
 from streams.ingest.decode import decode
 from streams.ingest.field import FIELD_TOPICS
 from streams.ingest.poll import ARROW_TYPE, Poll, RawMessage
 
 BEGUN = "begun"
+_OF_FEEDBACK = frozenset({Reason.UNKNOWN_ANOMALY.value, Reason.UNKNOWN_ADVICE.value})  # rows of what people said
 AS_IT_CAME = frozenset({ACTIVITIES.name, *(one.topic.name for one in FIELD_TOPICS)})  # letters of these hold the bytes
 DONE = "done"
 
@@ -110,7 +112,9 @@ class Letter:
     @property
     def topic_again(self) -> str:
         """Where it is sent again, without prefix: where it came from, or where rows can begin anew."""
-        return self.source_topic if self.holds_what_came else METER_READINGS.name
+        if self.holds_what_came:
+            return self.source_topic
+        return ANOMALY_FEEDBACK.name if self.reason in _OF_FEEDBACK else METER_READINGS.name
 
     @property
     def key_text(self) -> str | None:

@@ -44,8 +44,12 @@ EXPECTED: dict[Reason, str] = {
     Reason.UNKNOWN_LINE: "expected line_id to be an equipment of this site in the registry",
     Reason.UNKNOWN_SHIFT: "expected shift to be the name of a shift of this site in the registry",
     Reason.UNKNOWN_ZONE: "expected zone_id to be a zone of this site in the registry",
-    Reason.INVALID_FEEDBACK: "expected verdict normal, right, fixed or muted, an anomaly_id and kind as on "
-    "anomalies.v1, and until after ts and at most 366 days later",
+    Reason.INVALID_FEEDBACK: "expected verdict normal, right, fixed or muted with an anomaly_id and kind as on "
+    "anomalies.v1, accepted, declined or done with an advice_id as on advice.v1, and until after ts and at most 366 "
+    "days later",
+    Reason.UNKNOWN_ANOMALY: "expected the anomaly_id of an anomaly that is open, or among the newest of its site that "
+    "ended; nothing has changed",
+    Reason.UNKNOWN_ADVICE: "expected the advice_id of a measure of this site that has not ended; nothing has changed",
     Reason.REGISTER_DECREASED: "expected a register that never goes back",
     Reason.NO_FACTOR: "expected a fuel of the reference data, in a unit it has a checked factor for",
     Reason.INVALID_ACTIVITY: "expected the fields of an activity, as docs/contracts.md has them",

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
+from schemas.advice import MeasureKind
 from schemas.anomaly import AnomalyKind
-from schemas.feedback import FEEDBACK_ROWS, LONGEST_MUTE_MS, FeedbackVerdict
+from schemas.feedback import FEEDBACK_ROWS, LONGEST_MUTE_MS, OF_ADVICE, FeedbackVerdict
 from schemas.flow import SiteRecord
 from schemas.production import LONGEST_INTERVAL_S, PRODUCTION_ROWS
 from schemas.reading import TIMESTAMP
@@ -18,6 +19,7 @@ from streams.ingest.poll import Poll
 from streams.ingest.validate import Bounds, Validated
 
 _ANOMALY_ID = rf"^anomalies/({'|'.join(AnomalyKind)})/[^/]+/[^/]+/\d+$"
+_ADVICE_ID = rf"^advice/({'|'.join(MeasureKind)})/[^/]+/[^/]+/\d+$"
 
 Rule = tuple[pl.Expr, Reason]  # what is broken where it is true
 
@@ -96,14 +98,18 @@ def validate_production(decoded: Decoded, poll: Poll, sites: pl.DataFrame, bound
 
 def validate_feedback(decoded: Decoded, poll: Poll, sites: pl.DataFrame, bounds: Bounds) -> Validated:
     """Judge every decoded row of anomaly.feedback.v1; parameters as of `validate_weather`."""
-    verdict, until, about = pl.col("verdict"), pl.col("until"), pl.col("anomaly_id")
+    verdict, until, about, measure = (pl.col(name) for name in ("verdict", "until", "anomaly_id", "advice_id"))
     is_mute = verdict == FeedbackVerdict.MUTED.value
-    needed = pl.when(is_mute).then(until.is_null()).otherwise(about.is_null())
+    is_of_advice = verdict.is_in([one.value for one in OF_ADVICE])
+    needed = (
+        pl.when(is_mute).then(until.is_null()).when(is_of_advice).then(measure.is_null()).otherwise(about.is_null())
+    )
     possible = pl.all_horizontal(
         verdict.is_in([one.value for one in FeedbackVerdict]),
         pl.col("kind").is_in([one.value for one in AnomalyKind]).fill_null(True),
         until.is_between(pl.col("ts"), pl.col("ts") + LONGEST_MUTE_MS).fill_null(True),
-        is_mute | about.str.contains(_ANOMALY_ID).fill_null(True),
+        is_mute | is_of_advice | about.str.contains(_ANOMALY_ID).fill_null(True),
+        ~is_of_advice | measure.str.contains(_ADVICE_ID).fill_null(True),
     )
     rules = (
         (pl.any_horizontal(pl.col("site_id", "ts", "verdict").is_null()) | needed, Reason.MISSING_FIELD),

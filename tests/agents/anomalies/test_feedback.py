@@ -145,7 +145,7 @@ def test_a_moved_shift_that_was_said_to_be_normal_is_not_told_again():
     assert [row for row in back if row["kind"] == "peak_share"] == []
 
 
-def test_what_is_said_of_an_unknown_anomaly_changes_nothing():
+def test_what_is_said_of_an_unknown_anomaly_changes_nothing_and_is_refused():
     agent = learnt(a_works())
     before = agent.snapshot(["mill"])
     for about in (
@@ -154,9 +154,30 @@ def test_what_is_said_of_an_unknown_anomaly_changes_nothing():
         "nonsense",
         "anomalies/x/mill/a/1",
     ):
-        assert told(agent, [said(at_ms(TODAY), "normal", about)]) == []
+        outcome = agent.step(said(at_ms(TODAY), "normal", about))
+        assert list(outcome.outputs) == []
+        assert outcome.rejected is not None
+        assert outcome.rejected.select("anomaly_id", "reason", "said_by").rows() == [
+            (about, "unknown_anomaly", "zhang")
+        ]
 
     assert agent.snapshot(["mill"]) == before
+
+
+def test_what_is_said_of_one_that_is_there_and_a_mute_are_not_refused():
+    agent = learnt(a_works())
+    alarm = of_press(told(agent, weeks(TODAY, left_on(TODAY))))[-1]
+
+    for verdict, about in (("right", alarm["anomaly_id"]), ("muted", None)):
+        outcome = agent.step(said(at_ms(TODAY + WEEK), verdict, about, until=at_ms(TODAY + 2 * WEEK)))
+        assert outcome.rejected is None
+
+
+def test_what_is_said_of_a_measure_is_none_of_its_business():
+    agent = learnt(a_works())
+    outcome = agent.step(said(at_ms(TODAY), "done", None, advice_id="advice/pv/mill/site/1"))
+
+    assert (list(outcome.outputs), outcome.rejected) == ([], None)
 
 
 def test_what_was_said_survives_a_restart():

@@ -40,6 +40,7 @@ def test_a_row_outlives_neither_its_age_nor_the_days_after_it_was_written(client
             "anomalies",
             "feedback",
             "anomaly_learning",
+            "advice",
             "zones",
             "setpoints",
             "setpoint_acks",

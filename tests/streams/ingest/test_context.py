@@ -182,12 +182,22 @@ def test_feedback_is_taken_and_is_a_record_of_its_own() -> None:
     assert records[0]["said_by"] == "zhang"
 
 
+@pytest.mark.parametrize("verdict", ["accepted", "declined", "done"])
+def test_what_people_say_of_advice_is_taken(verdict: str) -> None:
+    about = f"advice/shut_down/mill/main/{NOON}"
+    taken = judged(FEEDBACK, some_feedback(verdict=verdict, anomaly_id=None, advice_id=about)).accepted
+
+    assert taken.select("verdict", "advice_id").rows() == [(verdict, about)]
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
         (some_feedback(verdict=None), Reason.MISSING_FIELD),
         (some_feedback(anomaly_id=None), Reason.MISSING_FIELD),
         (some_feedback(verdict="muted", anomaly_id=None), Reason.MISSING_FIELD),
+        (some_feedback(verdict="done"), Reason.MISSING_FIELD),
+        (some_feedback(verdict="done", advice_id="advice/left_on/mill/press/1"), Reason.INVALID_FEEDBACK),
         (some_feedback(site_id="nowhere"), Reason.UNKNOWN_SITE),
         (some_feedback(meter_id="nobody"), Reason.UNKNOWN_METER),
         (some_feedback(verdict="perhaps"), Reason.INVALID_FEEDBACK),

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from agents.billing.fees import BasicFee, basic_fee, power_factor, power_factor_share
+from agents.pricing.fees import BasicFee, basic_fee, power_factor, power_factor_share
 from schemas.contract import DemandTerms
 from schemas.reference.catalogue import load_charges
 
