@@ -16,6 +16,9 @@ class AnomalyKind(StrEnum):
     PEAK_SURGE = "peak_surge"  # draws far more than usual while electricity is dear
     STANDBY_CREEP = "standby_creep"  # the least it draws, day and night, has grown for weeks
     PEAK_SHARE = "peak_share"  # a larger part of a week's energy falls into sharp and peak hours than in weeks before
+    DAY_SURGE = "day_surge"  # a day drew far more than expected of such a day
+    DAY_SAG = "day_sag"  # a day drew far less
+    DRIFT = "drift"  # days have drawn more than expected for so long that the level has risen
 
 
 class Status(StrEnum):
@@ -35,7 +38,7 @@ class Severity(StrEnum):
     HIGH = "high"
 
 
-RULE_VERSION = "2"
+RULE_VERSION = "3"
 
 # One record per change of an anomaly on anomalies.v1; `ts` is the end of the quarter hour that caused it, in ms UTC.
 ANOMALY_RECORD: dict[str, pl.DataType] = {
@@ -57,6 +60,11 @@ ANOMALY_RECORD: dict[str, pl.DataType] = {
     "observed_kw": pl.Float64(),  # mean since it began
     "expected_kw": pl.Float64(),  # of the same hours, learnt
     "expected_high_kw": pl.Float64(),  # what would just not count as unusual
+    "expected_low_kw": pl.Float64(),  # of whole days: what would just not count as too little; null else
+    # Of whole days, the comparison: observed = before + weather + production + what is not explained; null else.
+    "before_kw": pl.Float64(),  # mean power of the days of the same sort (`drift`: all) of the four weeks before
+    "weather_kw": pl.Float64(),  # more than then because of the weather; null when that is not known
+    "production_kw": pl.Float64(),  # more than then because of what was made; null when that is not known
     "observed_share": pl.Float64(),  # of peak_share, where powers are null: of sharp and peak hours, 0 to 1
     "expected_share": pl.Float64(),
     "score": pl.Float64(),  # largest so far
@@ -64,7 +72,7 @@ ANOMALY_RECORD: dict[str, pl.DataType] = {
     "confidence": pl.Float64(),  # n / (n + 1), where none of n comparable spans was like this
     "compared_with": pl.Int32(),  # n
     "learnt_days": pl.Int32(),  # days the expectation was learnt from
-    "wasted_kwh": pl.Float64(),  # above what was expected, since it began; of peak_share: drawn at dearer hours
+    "wasted_kwh": pl.Float64(),  # above what was expected; of peak_share: drawn at dearer hours; of day_sag: 0
     "wasted_cny": pl.Float64(),  # at the energy price of each quarter hour; null when a price is not known
     "wasted_kg": pl.Float64(),  # location-based; null when no factor is known
     "quarters": pl.Int32(),  # quarter hours it is made of

@@ -71,7 +71,7 @@ def _learn(state: SiteWatch, meter: str, episode: Episode, until: int) -> None:
     elif episode.kind is AnomalyKind.PEAK_SHARE:
         state.sharing.allow(episode.score)
     else:
-        state.meters[meter].allow_creep(episode.score)
+        state.meters[meter].allow(episode.kind, episode.score)
 
 
 def _end_muted(state: SiteWatch, ts: int) -> Iterator[tuple[str, Said]]:

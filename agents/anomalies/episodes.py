@@ -7,7 +7,7 @@ from agents.pricing.pricing import Terms
 from schemas.anomaly import RULE_VERSION, AnomalyKind, Severity, Status
 from schemas.registry import Meter, Site
 
-QUARTER_H = 0.25
+QUARTER_H, DAY_H = 0.25, 24.0
 _SEVERE, _MODERATE = 3.0, 1.5  # times the limit
 
 
@@ -33,6 +33,17 @@ class Toll:
         self.expected_kwh += expected_kw * QUARTER_H
         self.wasted_cny = None if cny is None or self.wasted_cny is None else self.wasted_cny + cny
         self.wasted_kg = None if kg is None or self.wasted_kg is None else self.wasted_kg + kg
+
+    def add_day(
+        self, observed_kw: float, expected_kw: float, cny_per_kwh: float | None, kg_per_kwh: float | None
+    ) -> None:
+        """Add a day, priced as its energy was in the mean."""
+        wasted_kwh = (observed_kw - expected_kw) * DAY_H
+        self.quarters += round(DAY_H / QUARTER_H)
+        self.observed_kwh += observed_kw * DAY_H
+        self.expected_kwh += expected_kw * DAY_H
+        self.wasted_cny = _plus(self.wasted_cny, wasted_kwh, cny_per_kwh)
+        self.wasted_kg = _plus(self.wasted_kg, wasted_kwh, kg_per_kwh)
 
     def move(self, energy_kwh: float, dearer_cny_per_kwh: float | None) -> None:
         """Add energy of a day that was drawn at dearer hours; where it is drawn changes no carbon."""
@@ -96,6 +107,10 @@ class Episode:
     quiet: int = 0
     feedback: str | None = None
     feedback_by: str | None = None
+    low_kw: float | None = None  # of whole days: what would just not have counted as too little
+    before_kw: float | None = None  # and the comparison, as `schemas.anomaly.ANOMALY_RECORD`
+    weather_kw: float | None = None
+    production_kw: float | None = None
 
     def anomaly_id(self, site: str, meter: str) -> str:
         """Return what all its records carry."""
@@ -130,6 +145,10 @@ class Episode:
             "observed_kw": toll.observed_kwh / hours if hours else None,
             "expected_kw": toll.expected_kwh / hours if hours else None,
             "expected_high_kw": self.high_kw if self.share is None else None,
+            "expected_low_kw": self.low_kw,
+            "before_kw": self.before_kw,
+            "weather_kw": self.weather_kw,
+            "production_kw": self.production_kw,
             "observed_share": self.share,
             "expected_share": self.usual_share,
             "score": self.score,
@@ -137,7 +156,8 @@ class Episode:
             "confidence": self.compared_with / (self.compared_with + 1),
             "compared_with": self.compared_with,
             "learnt_days": self.learnt_days,
-            "wasted_kwh": toll.wasted_kwh,
+            # What is drawn too little is not wasted, and must not be set off against what is.
+            "wasted_kwh": 0.0 if self.kind is AnomalyKind.DAY_SAG else toll.wasted_kwh,
             "wasted_cny": toll.wasted_cny,
             "wasted_kg": toll.wasted_kg,
             "quarters": toll.quarters,
@@ -154,3 +174,7 @@ class Episode:
 def copied(toll: Toll) -> Toll:
     """Return a toll that goes on by itself."""
     return replace(toll)
+
+
+def _plus(total: float | None, wasted_kwh: float, per_kwh: float | None) -> float | None:
+    return None if total is None or per_kwh is None else total + wasted_kwh * per_kwh

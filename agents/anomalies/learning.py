@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from agents.anomalies.drifting import DAY, LEAST_KEPT_DAYS, LEAST_OFF_DAYS, Drifting
 from agents.anomalies.idling import NIGHT, RULES, Idling
 from agents.anomalies.profile import DayClass, Profile
 from agents.anomalies.sharing import KEPT_DAYS as SHARE_DAYS
@@ -19,12 +20,18 @@ _WHAT_EN = {
     AnomalyKind.PEAK_SURGE: "surges in peak hours",
     AnomalyKind.STANDBY_CREEP: "creeping stand-by",
     AnomalyKind.PEAK_SHARE: "the share of peak hours",
+    AnomalyKind.DAY_SURGE: "days that draw too much",
+    AnomalyKind.DAY_SAG: "days that draw too little",
+    AnomalyKind.DRIFT: "consumption that grows slowly",
 }
 _WHAT_ZH = {
     AnomalyKind.LEFT_ON: "未及时关停",
     AnomalyKind.PEAK_SURGE: "尖峰时段用电突增",
     AnomalyKind.STANDBY_CREEP: "待机用电上升",
     AnomalyKind.PEAK_SHARE: "尖峰用电占比",
+    AnomalyKind.DAY_SURGE: "日用电突增",
+    AnomalyKind.DAY_SAG: "日用电突降",
+    AnomalyKind.DRIFT: "用电缓慢上升",
 }
 
 
@@ -56,6 +63,20 @@ def of_creep(creep: Shifting) -> Progress:
     """Return how far it is with creeping stand-by: days, of which the first fill what is compared."""
     learnt = min(len(creep.levels), CREEP_DAYS - 1) + creep.limit.count
     return _progress(AnomalyKind.STANDBY_CREEP, learnt, CREEP_DAYS - 1 + CREEP.least)
+
+
+def of_days(drifting: Drifting) -> list[Progress]:
+    """Return how far it is with whole days: days that make an expectation, and then days that were held against it."""
+    kept = min(drifting.known_days(), LEAST_KEPT_DAYS - 1)
+    needed = {
+        AnomalyKind.DAY_SURGE: (drifting.surge.count, DAY.least),
+        AnomalyKind.DAY_SAG: (drifting.sag.count, DAY.least),
+        AnomalyKind.DRIFT: (len(drifting.off), LEAST_OFF_DAYS),
+    }
+    return [
+        _progress(kind, kept + min(judged, least), LEAST_KEPT_DAYS - 1 + least)
+        for kind, (judged, least) in needed.items()
+    ]
 
 
 def of_sharing(sharing: Sharing) -> Progress:

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agents.anomalies.conditions import Day
+from agents.anomalies.drifting import Drifting, Spent
 from agents.anomalies.episodes import QUARTER_H, Episode, Toll, copied
 from agents.anomalies.idling import Idling
-from agents.anomalies.learning import Progress, of_creep, of_idling, of_surging
+from agents.anomalies.learning import Progress, of_creep, of_days, of_idling, of_surging
 from agents.anomalies.moments import DEAR, Moment, Said
 from agents.anomalies.profile import HOURS, DayClass, Expectation, Floats, Profile
 from agents.anomalies.shifting import CREEP, KEPT_DAYS, Shifting, base_kw
@@ -21,6 +23,8 @@ from schemas.learning import LearningState
 DRAWN_QUARTERS = 8  # two hours
 _QUARTER_MS = 900_000
 _SAID_EVERY = 4  # quarter hours: an open anomaly is updated once an hour
+_TOLD_BY_HOURS = frozenset({AnomalyKind.LEFT_ON, AnomalyKind.PEAK_SURGE})
+_LEAST_DAY_QUARTERS = 80  # known, of a day whose energy is judged
 _STOPPED_AFTER = 2  # usual quarter hours
 _ACCEPTED_AFTER_MS = 28 * 86_400_000  # creep that stays is the new normal
 
@@ -48,12 +52,16 @@ class MeterWatch:
 
     Parameters
     ----------
-    profile, idling, surging, creep
+    profile, idling, surging, creep, drifting
         What was learnt.
     day, of
         The running local day, as an ordinal (0 before the first), and its class.
     kwh, quarters
         Of the running day by local hour, shape (24,).
+    began_at, cost_cny, emitted_kg
+        When the running day began [ms UTC], and what its energy cost and emitted; None where that is not known.
+    told_kwh
+        What was told of it as left on or as a surge, or said to be normal: its day is not told for the same.
     drawn
         The last two hours.
     toll
@@ -72,10 +80,15 @@ class MeterWatch:
     idling: Idling = field(default_factory=Idling)
     surging: Surging = field(default_factory=Surging)
     creep: Shifting = field(default_factory=Shifting)
+    drifting: Drifting = field(default_factory=Drifting)
     day: int = 0
     of: DayClass = DayClass.WORKING
     kwh: Floats = field(default_factory=_no_hours)
     quarters: Floats = field(default_factory=_no_hours)
+    began_at: int = 0
+    cost_cny: float | None = 0.0
+    emitted_kg: float | None = 0.0
+    told_kwh: float = 0.0
     drawn: deque[Drawn] = field(default_factory=lambda: deque(maxlen=DRAWN_QUARTERS))
     toll: Toll = field(default_factory=Toll)
     episodes: dict[AnomalyKind, Episode] = field(default_factory=dict)
@@ -115,12 +128,16 @@ class MeterWatch:
         if power_kw is not None:
             self.kwh[at.hour] += power_kw * QUARTER_H
             self.quarters[at.hour] += 1
+            self._spend(power_kw * QUARTER_H, at.terms)
         if expected is not None and power_kw is not None:
             self.drawn.append(Drawn(power_kw, expected.expected_kw[at.hour], at.terms))
         if expected is not None and may_idle:
             said += self._idle(at, expected, power_kw)
         if surges:
             said += self._surge(at, expected, power_kw)
+        is_told = at.wanted == "said_normal" or not _TOLD_BY_HOURS.isdisjoint(self.episodes)
+        if expected is not None and power_kw is not None and is_told:
+            self._tell(at, power_kw - expected.expected_kw[at.hour], said)
         creep = self.episodes.get(AnomalyKind.STANDBY_CREEP)
         if creep is not None and power_kw is not None:
             creep.toll.add(creep.score + creep.high_kw - creep.limit, creep.high_kw - creep.limit, at.terms)
@@ -131,10 +148,18 @@ class MeterWatch:
         self.packed = b""
         return self._end(self.episodes[kind], ts, status, reason)
 
-    def allow_creep(self, score: float) -> None:
-        """Learn that a least power which has grown by so much is normal. [kW]."""
+    def judge_day(self, at: Moment, days: Sequence[Day]) -> list[Said]:
+        """Judge the whole day that ended last; `days` are those that `drifting` keeps, and what they were like."""
         self.packed = b""
-        self.creep.limit.allow(score, CREEP)
+        return self.drifting.judge(days, at.starts_at + _QUARTER_MS, self.episodes, at.quiet)
+
+    def allow(self, kind: AnomalyKind, score: float) -> None:
+        """Learn that what has no hours of its own and reached such a score is normal."""
+        self.packed = b""
+        if kind is AnomalyKind.STANDBY_CREEP:
+            self.creep.limit.allow(score, CREEP)
+        else:
+            self.drifting.allow(kind, score)
 
     def say(self, progress: Iterable[Progress]) -> None:
         """Say at the end of a day how far detectors are: those that still learn, and those that are further."""
@@ -145,7 +170,7 @@ class MeterWatch:
 
     def _progress(self, *, surges: bool, may_idle: bool) -> list[Progress]:
         """Return how far the detectors are that look at this meter."""
-        found = [of_creep(self.creep)]
+        found = [of_creep(self.creep), *of_days(self.drifting)]
         if may_idle:
             found.append(of_idling(self.profile, self.idling))
         return [*found, of_surging(self.surging)] if surges else found
@@ -158,6 +183,10 @@ class MeterWatch:
             usual = hourly.astype(np.float32)
             usual[self.unusual] = np.nan
             self.profile.learn(self.of, usual)
+            known = float(self.quarters.sum())
+            kwh = max(0.0, float(self.kwh.sum()) - self.told_kwh)
+            power_kw = kwh / (known * QUARTER_H) if known >= _LEAST_DAY_QUARTERS else float("nan")
+            self.drifting.end_day(self.day, self.began_at, power_kw, self._spent())
             said = self._end_of_day(at, hourly.tolist())
             for _ in range(min(at.day - self.day - 1, KEPT_DAYS)):
                 self.creep.take(float("nan"))
@@ -165,9 +194,33 @@ class MeterWatch:
         self.idling.end_day()
         self.day, self.of = at.day, at.of
         self.kwh, self.quarters = _no_hours(), _no_hours()
+        self.began_at, self.cost_cny, self.emitted_kg, self.told_kwh = at.starts_at, 0.0, 0.0, 0.0
         self.unusual = []
         self._is_expected = False
         return said
+
+    def _tell(self, at: Moment, above_kw: float, said: Iterable[Said]) -> None:
+        """Count what is told of the running day, from when it began: that of one quarter hour, or as it was opened."""
+        kwh = max(0.0, above_kw) * QUARTER_H
+        for one in said:
+            if one.status is Status.OPENED and one.episode.kind in _TOLD_BY_HOURS:
+                toll = one.episode.toll
+                today = min(toll.quarters, (at.starts_at - self.began_at) // _QUARTER_MS + 1)
+                kwh = max(kwh, toll.wasted_kwh * today / toll.quarters if toll.quarters else 0.0)
+        self.told_kwh += kwh
+
+    def _spend(self, energy_kwh: float, terms: Terms) -> None:
+        cny, kg = terms.cost_cny(energy_kwh), terms.emitted_kg(energy_kwh)
+        self.cost_cny = None if cny is None or self.cost_cny is None else self.cost_cny + cny
+        self.emitted_kg = None if kg is None or self.emitted_kg is None else self.emitted_kg + kg
+
+    def _spent(self) -> Spent:
+        """Return what a kilowatt-hour of the running day cost in the mean."""
+        kwh = float(self.kwh.sum())
+        if kwh <= 0:
+            return Spent(None, None)
+        cny, kg = self.cost_cny, self.emitted_kg
+        return Spent(None if cny is None else cny / kwh, None if kg is None else kg / kwh)
 
     def _idle(self, at: Moment, expected: Expectation, power_kw: float | None) -> list[Said]:
         verdict = self.idling.take(at.hour, self.of, expected, power_kw, at.starts_at, is_wanted=bool(at.wanted))

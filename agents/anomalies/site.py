@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from agents.anomalies.conditions import Conditions
 from agents.anomalies.hearing import Hearing
 from agents.anomalies.meter import MeterWatch
 from agents.anomalies.profile import DayClass
@@ -40,6 +41,7 @@ class SiteWatch:
     made: list[Made] = field(default_factory=list)
     sharing: Sharing = field(default_factory=Sharing)
     hearing: Hearing = field(default_factory=Hearing)
+    conditions: Conditions = field(default_factory=Conditions)
     packed_record: bytes = field(default=b"", compare=False)  # kept, because records hardly ever change
 
     @property

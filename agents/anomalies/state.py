@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.anomalies.conditions import Conditions
+from agents.anomalies.drifting import KEPT_DAYS, Drifting, Spent
 from agents.anomalies.episodes import Episode, Toll
 from agents.anomalies.hearing import Ended, Hearing, Mute, Usual
 from agents.anomalies.idling import RULES, Idling
@@ -30,6 +32,9 @@ _FASTEST = 1
 _CELLS = len(DayClass) * HOURS
 # Of a meter: means, deviations, recent, energy and quarter hours of the running day.
 _FLOATS = 2 * _CELLS + 3 * HOURS
+# And, since layout 2: its newest days, how far they were from what was expected, its newest least powers, and what
+# drew more than usual in the last hours; the lengths of the last three are in its head.
+_LAYOUT = 2
 
 Running = Mapping[str, list[float]]
 
@@ -44,11 +49,13 @@ def to_bytes(state: SiteWatch, running: Running) -> bytes:
         state.packed_record = zlib.compress(state.record.to_json(), _FASTEST)
     made = [[one.starts_at, one.ends_at, one.line] for one in state.made]
     about = {
+        "layout": _LAYOUT,
         "made": made,
         "running": running,
         "meters": list(state.meters),
         "sharing": _sharing_head(state.sharing),
         "said": _said(state.hearing),
+        "days": state.conditions.numbers(),
     }
     head = json.dumps(about, separators=(",", ":"))
     sharing = state.sharing
@@ -56,7 +63,8 @@ def to_bytes(state: SiteWatch, running: Running) -> bytes:
     parts = [state.packed_record, head.encode(), arrays.astype("<f4").tobytes()]
     for watch in state.meters.values():
         if not watch.packed:
-            watch.packed = _arrays(watch) + zlib.compress(json.dumps(_head(watch)).encode(), _FASTEST)
+            text = json.dumps(_head(watch), separators=(",", ":")).encode()
+            watch.packed = _arrays(watch) + zlib.compress(text, _FASTEST) + _newest(watch)
         parts.append(watch.packed)
     return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
@@ -70,13 +78,15 @@ def from_bytes(packed: bytes) -> tuple[SiteWatch, Running]:
         parts.append(packed[place - length : place])
     record, text, arrays, *meters = parts
     head = json.loads(text)
-    watches = {name: _meter(part) for name, part in zip(head["meters"], meters, strict=True)}
+    read = _meter if head.get("layout") == _LAYOUT else _meter_of_layout_1
+    watches = {name: read(part) for name, part in zip(head["meters"], meters, strict=True)}
     site = SiteWatch(
         SiteRecord.of_json(zlib.decompress(record)),
         watches,
         [Made(*one) for one in head["made"]],
         _sharing(head["sharing"], np.frombuffer(arrays, "<f4")),
         _hearing(head["said"]),
+        Conditions.of_numbers(head.get("days", [])),
         record,
     )
     return site, head["running"]
@@ -84,9 +94,46 @@ def from_bytes(packed: bytes) -> tuple[SiteWatch, Running]:
 
 def _meter(packed: bytes) -> MeterWatch:
     floats = np.frombuffer(packed, "<f4", _FLOATS)
-    watch = _watch(json.loads(zlib.decompress(packed[floats.nbytes :])), floats)
+    place = floats.nbytes
+    kept = np.frombuffer(packed, "<f4", KEPT_DAYS, place)
+    place += kept.nbytes
+    text = zlib.decompressobj()
+    head = json.loads(text.decompress(packed[place:]))
+    rest = text.unused_data
+    levels, excess = head["creep"][1], head["surge"][1]
+    numbers = np.frombuffer(rest, "<f4", levels + excess).astype(np.float32).tolist()
+    head["creep"][1] = numbers[:levels]
+    head["surge"][1] = [None if np.isnan(one) else one for one in numbers[levels:]]
+    watch = _watch(head, floats)
+    off = rest[4 * (levels + excess) :]
+    watch.drifting = _drifting(head["drift"], kept, off)
+    watch.began_at, watch.cost_cny, watch.emitted_kg, watch.told_kwh = head["spent"]
     watch.packed = packed
     return watch
+
+
+def _meter_of_layout_1(packed: bytes) -> MeterWatch:
+    """Read a meter as releases before 0.3 packed it: nothing is known of its days."""
+    floats = np.frombuffer(packed, "<f4", _FLOATS)
+    head = json.loads(zlib.decompress(packed[floats.nbytes :]))
+    head["creep"][1] = [float("nan") if one is None else one for one in head["creep"][1]]
+    return _watch(head, floats)
+
+
+def _drifting(head: list[Any], kept_kw: Floats, off: bytes) -> Drifting:
+    surge, sag, day, began_at, spent, is_due, held, above_kw = head
+    return Drifting(
+        kept_kw.astype(np.float32),
+        off,
+        Limit.of_numbers(surge),
+        Limit.of_numbers(sag),
+        day,
+        began_at,
+        Spent(*spent),
+        is_due,
+        {AnomalyKind(kind): share for kind, share in held.items()},
+        above_kw,
+    )
 
 
 def _sharing_head(sharing: Sharing) -> dict[str, object]:
@@ -128,12 +175,24 @@ def _hearing(head: Mapping[str, Any]) -> Hearing:
 
 def _arrays(watch: MeterWatch) -> bytes:
     profile = watch.profile
-    parts = (profile.mean_kw, profile.deviation_kw, profile.recent_kw, watch.kwh, watch.quarters)
+    parts = (
+        profile.mean_kw,
+        profile.deviation_kw,
+        profile.recent_kw,
+        watch.kwh,
+        watch.quarters,
+        watch.drifting.kept_kw,
+    )
     return b"".join(part.astype("<f4").tobytes() for part in parts)
 
 
+def _newest(watch: MeterWatch) -> bytes:
+    excess = [np.nan if one is None else one for one in watch.surging.excess]
+    return np.array([*watch.creep.levels, *excess], "<f4").tobytes() + watch.drifting.off
+
+
 def _head(watch: MeterWatch) -> dict[str, object]:
-    idling, surging = watch.idling, watch.surging
+    idling, surging, drifting = watch.idling, watch.surging, watch.drifting
     return {
         "days": watch.profile.days,
         "night": {name: limit.numbers() for name, limit in idling.limits.items()},
@@ -147,8 +206,19 @@ def _head(watch: MeterWatch) -> dict[str, object]:
             idling.counted,
             idling.day_counted,
         ],
-        "surge": [surging.limit.numbers(), list(surging.excess), surging.highest, surging.counted],
-        "creep": [watch.creep.limit.numbers(), [None if np.isnan(one) else one for one in watch.creep.levels]],
+        "surge": [surging.limit.numbers(), len(surging.excess), surging.highest, surging.counted],
+        "creep": [watch.creep.limit.numbers(), len(watch.creep.levels)],
+        "drift": [
+            drifting.surge.numbers(),
+            drifting.sag.numbers(),
+            drifting.day,
+            drifting.began_at,
+            drifting.spent,
+            drifting.is_due,
+            drifting.held,
+            drifting.above_kw,
+        ],
+        "spent": [watch.began_at, watch.cost_cny, watch.emitted_kg, watch.told_kwh],
         "day": [watch.day, int(watch.of), watch.surged_on, watch.unusual],
         "drawn": [[one.observed_kw, one.expected_kw, astuple(one.terms)] for one in watch.drawn],
         "toll": asdict(watch.toll),
@@ -172,18 +242,19 @@ def _watch(head: Mapping[str, Any], floats: Floats) -> MeterWatch:
             *_of_span(head["idle"]),
         ),
         Surging(Limit.of_numbers(surge), deque(excess, SURGE_QUARTERS), surge_highest, surge_counted),
-        Shifting(Limit.of_numbers(creep), [float("nan") if one is None else one for one in levels]),
+        Shifting(Limit.of_numbers(creep), levels),
+        Drifting(),
         day,
         DayClass(of),
         kwh,
         quarters,
-        deque(
+        drawn=deque(
             (Drawn(observed, expected, Terms(*terms)) for observed, expected, terms in head["drawn"]), DRAWN_QUARTERS
         ),
-        Toll(**head["toll"]),
-        {AnomalyKind(one["kind"]): _episode(one) for one in head["open"]},
-        surged_on,
-        unusual,
+        toll=Toll(**head["toll"]),
+        episodes={AnomalyKind(one["kind"]): _episode(one) for one in head["open"]},
+        surged_on=surged_on,
+        unusual=unusual,
         # A snapshot of an older release does not say.
         learning={AnomalyKind(kind): LearningState(state) for kind, state in head.get("learning", {}).items()},
     )

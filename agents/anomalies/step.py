@@ -1,10 +1,11 @@
-"""Anomalies: every meter's quarter hours are held against what it did before.
+"""Anomalies: every meter's quarter hours and days are held against what it did before.
 
-Reads    energy.v1      closed windows, site records, production, feedback and ticks of one partition
+Reads    energy.v1      closed windows, site records, weather, production, feedback and ticks of one partition
 Yields   anomalies.v1   what was opened, went on and ended
          dead letters   what was said of an anomaly that is not there
          anomaly.learning.v1   how far it is with each meter, at the end of a day
-State    per site: record, production of two days, what was said; per meter: profile, limits, open anomalies
+State    per site: record, production of two days, what its days were like, what was said; per meter: profile, limits,
+         its newest days, open anomalies
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +14,9 @@ from typing import NamedTuple
 
 import polars as pl
 
+from agents.anomalies import drifting
 from agents.anomalies.answering import answer, hits
+from agents.anomalies.conditions import Day
 from agents.anomalies.hearing import Ended
 from agents.anomalies.learning import of_sharing, record
 from agents.anomalies.meter import MeterWatch
@@ -35,6 +38,7 @@ from schemas.topics import ANOMALIES, ANOMALY_LEARNING
 _QUARTER_MS = 900_000
 _DRIVERS = 3
 _OF_ADVICE = [verdict.value for verdict in OF_ADVICE]
+_DRIVEN_DAYS = frozenset({AnomalyKind.DAY_SURGE, AnomalyKind.DRIFT})
 
 
 class Anomalies:
@@ -65,7 +69,9 @@ class Anomalies:
             return self._make(message.rows)
         if message.kind is Kind.FEEDBACK and message.rows is not None:
             return self._hear(message.rows)
-        if message.kind in (Kind.TICK, Kind.LIVE, Kind.WEATHER, Kind.ZONES):
+        if message.kind is Kind.WEATHER and message.rows is not None:
+            return self._warm(message.rows)
+        if message.kind in (Kind.TICK, Kind.LIVE, Kind.ZONES):
             return NOTHING
         raise ValueError(f"anomalies takes windows, live state, context, site records and ticks, not {message.kind}")
 
@@ -123,6 +129,17 @@ class Anomalies:
         for site, line, starts_at, length in made.iter_rows():
             self._of(site).make([Made(starts_at, starts_at + length, line)])
             self._changed.add(site)
+        units = rows.filter(pl.col("units_made").is_not_null()).select("site_id", "local_day", "line_id", "units_made")
+        for site, day, line, made_units in units.iter_rows():
+            self._of(site).conditions.make(day.toordinal(), line, made_units)
+            self._changed.add(site)
+        return NOTHING
+
+    def _warm(self, rows: pl.DataFrame) -> Outcome:
+        warm = rows.filter(pl.col("outdoor_c").is_not_null()).select("site_id", "local_day", "outdoor_c")
+        for site, day, outdoor_c in warm.iter_rows():
+            self._of(site).conditions.warm(day.toordinal(), outdoor_c)
+            self._changed.add(site)
         return NOTHING
 
     def _hear(self, rows: pl.DataFrame) -> Outcome:
@@ -168,6 +185,9 @@ class Anomalies:
         moment = Moment(at, day, hour, self._class(state, day), terms, wanted, quiet)
         is_grid = meter.kind is MeterKind.GRID
         said = watch.take(moment, closed.power_kw, surges=is_grid, may_idle=state.may_idle(meter))
+        quarter_of_day = hour * 4 + closed.quarter % 4
+        if watch.drifting.is_due and quarter_of_day >= drifting.slot_of(meter_id, is_grid=is_grid):
+            said += watch.judge_day(moment, self._days(state, meter, watch.drifting.day))
         if is_grid:
             state.sharing.meter = meter_id
             day_before = state.sharing.day
@@ -181,6 +201,10 @@ class Anomalies:
         episode = said.episode
         if episode.kind is AnomalyKind.PEAK_SURGE and said.status is Status.OPENED:
             episode.drivers = self._drivers(state, meter)
+        if episode.kind in _DRIVEN_DAYS and said.status is Status.OPENED and meter.kind is MeterKind.GRID:
+            parents = {one.parent for one in state.site.meters}
+            below = {name: one.drifting.above_kw for name, one in state.meters.items() if name not in parents}
+            episode.drivers = drifting.drivers(below, _DRIVERS)
         if said.end_reason is not None:
             state.hearing.end(Ended(meter.id, episode, said.ts, said.status, said.end_reason))
         return episode.record(state.site, meter, said.ts, said.status, said.end_reason)
@@ -196,6 +220,11 @@ class Anomalies:
             if above_kw > 0:
                 found.append((above_kw, name))
         return ", ".join(f"{name} +{kw:.1f} kW" for kw, name in sorted(found, reverse=True)[:_DRIVERS])
+
+    def _days(self, state: SiteWatch, meter: Meter, end: int) -> list[Day]:
+        """Return what the days were like that are kept of a meter, until the newest that ended."""
+        state.conditions.classify(end, self._class(state, end))
+        return state.conditions.before(end, drifting.KEPT_DAYS, meter.equipment)
 
     def _class(self, state: SiteWatch, day: int) -> DayClass:
         key = state.site.id, day

@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
 
+import numpy as np
+
 from agents.anomalies.limits import Limit, Rule
 from agents.anomalies.profile import DayClass, Expectation
 
@@ -59,7 +61,7 @@ class Surging:
         if day is None or power_kw is None or day.running_kw <= 0:
             self.excess.append(None)
             return None
-        self.excess.append((power_kw - day.expected_kw[hour]) / day.running_kw)
+        self.excess.append(float(np.float32((power_kw - day.expected_kw[hour]) / day.running_kw)))
         if not is_dear or of is not DayClass.WORKING or len(self.excess) < SURGE_QUARTERS:
             return None
         values = list(self.excess)

@@ -14,6 +14,8 @@ SIZES = (1.0, 0.7, 0.5)  # of the level it had while it ran
 SURGES = (0.4, 0.6, 1.0)  # of what it draws
 CREEPS = (0.3, 0.6, 1.0)  # of its least power
 CREEP_DAYS, CREEP_SEEN_DAYS = 21, 35
+DAY_SURGES, DAY_SAGS = (1.0, 0.5, 0.3), (0.7, 0.5, 0.3)  # of what it draws in the day
+DRIFTS, DRIFT_A_DAY, DRIFT_SEEN_DAYS = (0.5, 0.3, 0.2), 0.01, 45  # of what it draws, in the end and a day
 _EVENING, _MORNING = 17 * 4, 5 * 4
 
 
@@ -95,3 +97,22 @@ def creeps(load: Days, day: int, size: float) -> Iterator[Planted]:
         return  # has no stand-by
     ramp = np.minimum(1.0, np.arange(days.size) / (CREEP_DAYS * PER_DAY)).reshape(days.shape)
     yield Planted("stand-by creep", AnomalyKind.STANDBY_CREEP, size, day, days + size * least * ramp, 0)
+
+
+def whole_days(load: Days, day: int, size: float, kind: AnomalyKind) -> Iterator[Planted]:
+    """A whole day with so much more, or less; the day behind it is as it is, and tells whether it is found."""
+    days = load[day : day + 2].copy()
+    if len(days) < 2 or np.isnan(days[0]).any() or not days[0].any():
+        return
+    days[0] *= 1 + size if kind is AnomalyKind.DAY_SURGE else 1 - size
+    name = "day with more" if kind is AnomalyKind.DAY_SURGE else "day with less"
+    yield Planted(name, kind, size, day, days, 0)
+
+
+def drifts(load: Days, day: int, size: float) -> Iterator[Planted]:
+    """All it draws grows by a hundredth a day, and stays."""
+    days = load[day : day + DRIFT_SEEN_DAYS].copy()
+    if len(days) < DRIFT_SEEN_DAYS or np.isnan(days).mean() > 0.2:
+        return
+    ramp = np.minimum(size, DRIFT_A_DAY * np.arange(days.size) / PER_DAY).reshape(days.shape)
+    yield Planted("slow drift", AnomalyKind.DRIFT, size, day, days * (1 + ramp), 0)

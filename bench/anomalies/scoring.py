@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from agents.anomalies.conditions import Conditions
+from agents.anomalies.drifting import DAY, KEPT_DAYS, KINDS, LEAST_OFF_DAYS, slot_of
 from agents.anomalies.meter import MeterWatch
 from agents.anomalies.moments import Moment, Said
 from agents.anomalies.profile import DayClass
@@ -18,6 +20,7 @@ from bench.anomalies.loads import PER_DAY, Load
 from bench.anomalies.planting import Planted
 from schemas.anomaly import AnomalyKind, Status
 
+METER = "main"
 WARM_DAYS = 60  # neither planted nor counted
 
 
@@ -52,6 +55,8 @@ class Score:
         By kind: days on which the detector could have opened an anomaly, and on which it did, in the load as it is.
     any_armed, any_false
         The same of all detectors together.
+    days_armed, days_false
+        The same of those of whole days together: days that draw too much or too little, and slow drift.
     took_s, quarters
         CPU time of the load as it is, and its quarter hours.
     """
@@ -61,6 +66,8 @@ class Score:
     false_days: dict[AnomalyKind, int] = field(default_factory=lambda: defaultdict(int))
     any_armed: int = 0
     any_false: int = 0
+    days_armed: int = 0
+    days_false: int = 0
     took_s: float = 0.0
     quarters: int = 0
 
@@ -70,14 +77,14 @@ def score(load: Load, seed: int) -> Score:
     rng = np.random.default_rng(seed)
     moments = load.moments()
     found = Score()
-    watch, sharing = MeterWatch(), Sharing()
+    watch, sharing, conditions = MeterWatch(), Sharing(), Conditions()
     power = load.power_kw
     for day, quarters in enumerate(moments):
         if day >= WARM_DAYS:
             for fault in planted(power, day, quarters, rng):
-                _try(found, watch, fault, moments)
+                _try(found, watch, conditions, fault, moments)
         began = time.process_time()
-        said = run(watch, power[day], quarters)
+        said = run(watch, conditions, power[day], quarters)
         for moment, kw in zip(quarters, power[day].tolist(), strict=True):
             said += sharing.take(moment, None if np.isnan(kw) else kw)
         found.took_s += time.process_time() - began
@@ -87,16 +94,24 @@ def score(load: Load, seed: int) -> Score:
     return found
 
 
-def run(watch: MeterWatch, power: np.ndarray[tuple[int], np.dtype[np.float64]], quarters: list[Moment]) -> list[Said]:
-    """Let the detectors of a meter take quarter hours, and return what they say."""
+def run(
+    watch: MeterWatch,
+    conditions: Conditions,
+    power: np.ndarray[tuple[int], np.dtype[np.float64]],
+    quarters: list[Moment],
+) -> list[Said]:
+    """Let the detectors of a meter take the quarter hours of a day, and return what they say."""
     said: list[Said] = []
-    for moment, kw in zip(quarters, power.tolist(), strict=True):
+    for place, (moment, kw) in enumerate(zip(quarters, power.tolist(), strict=True)):
         said += watch.take(moment, None if np.isnan(kw) else kw, surges=True, may_idle=True)
+        conditions.classify(moment.day, moment.of)
+        if watch.drifting.is_due and place >= slot_of(METER, is_grid=True):
+            said += watch.judge_day(moment, conditions.before(watch.drifting.day, KEPT_DAYS, None))
     return said
 
 
 def planted(power: planting.Days, day: int, quarters: list[Moment], rng: np.random.Generator) -> list[Planted]:
-    """Plant each sort about once a week, creep about once a month."""
+    """Plant each sort about once a week, whole days every tenth, creep and drift about once a month."""
     chance = rng.random(4)
     size = int(rng.integers(3))
     is_working = quarters[0].of is DayClass.WORKING
@@ -113,21 +128,30 @@ def planted(power: planting.Days, day: int, quarters: list[Moment], rng: np.rand
             faults += planting.surges(power, day, planting.SURGES[size], int(rng.choice(begins)))
     if chance[3] < 1 / 30:
         faults += planting.creeps(power, day, planting.CREEPS[size])
+    # Drawn beside the others, so that those stay the same from release to release.
+    beside = np.random.default_rng([day, int(chance[0] * 2**32)])
+    whole, size = beside.random(3), int(beside.integers(3))
+    if whole[0] < 0.1:
+        faults += planting.whole_days(power, day, planting.DAY_SURGES[size], AnomalyKind.DAY_SURGE)
+    if whole[1] < 0.1:
+        faults += planting.whole_days(power, day, planting.DAY_SAGS[size], AnomalyKind.DAY_SAG)
+    if whole[2] < 1 / 30:
+        faults += planting.drifts(power, day, planting.DRIFTS[size])
     return faults
 
 
-def _try(found: Score, watch: MeterWatch, fault: Planted, moments: list[list[Moment]]) -> None:
+def _try(found: Score, watch: MeterWatch, conditions: Conditions, fault: Planted, moments: list[list[Moment]]) -> None:
     """Run a copy of what was learnt over the fault."""
     if not applies(watch, fault):
         return
-    copy = deepcopy(watch)
+    copy, conditions = deepcopy(watch), deepcopy(conditions)
     begins = moments[fault.first_day][0].starts_at + 900_000 * fault.begins
     one = found.faults[fault.name, fault.size]
     one.planted += 1
     stop = None
     for number, power in enumerate(fault.days):
         quarters = moments[fault.first_day + number]
-        for said in run(copy, power, quarters):
+        for said in run(copy, conditions, power, quarters):
             if said.episode.kind is fault.kind and said.status is Status.OPENED and said.ts > begins:
                 one.found += 1
                 stop = learnt_stop(copy, fault, moments) if fault.kind is AnomalyKind.LEFT_ON else begins
@@ -152,6 +176,8 @@ def applies(watch: MeterWatch, fault: Planted) -> bool:
         return _knows_off(watch, DayClass.WORKING)
     if fault.kind is AnomalyKind.PEAK_SURGE:
         return watch.surging.limit.of(SURGE) is not None
+    if fault.kind is not AnomalyKind.STANDBY_CREEP:
+        return fault.kind not in watch.episodes and _knows_days(watch)[fault.kind]
     return watch.creep.limit.of(CREEP) is not None
 
 
@@ -168,6 +194,16 @@ def armed_kinds(watch: MeterWatch) -> dict[AnomalyKind, bool]:
         AnomalyKind.LEFT_ON: _knows_off(watch, watch.of),
         AnomalyKind.PEAK_SURGE: watch.of is DayClass.WORKING and watch.surging.limit.of(SURGE) is not None,
         AnomalyKind.STANDBY_CREEP: watch.creep.limit.of(CREEP) is not None,
+        **_knows_days(watch),
+    }
+
+
+def _knows_days(watch: MeterWatch) -> dict[AnomalyKind, bool]:
+    drifting = watch.drifting
+    return {
+        AnomalyKind.DAY_SURGE: drifting.surge.of(DAY) is not None,
+        AnomalyKind.DAY_SAG: drifting.sag.of(DAY) is not None,
+        AnomalyKind.DRIFT: len(drifting.off) >= LEAST_OFF_DAYS,
     }
 
 
@@ -179,3 +215,5 @@ def _count(found: Score, watch: MeterWatch, sharing: Sharing, said: list[Said]) 
         found.false_days[kind] += kind in opened
     found.any_armed += any(armed.values()) or bool(opened)
     found.any_false += bool(opened)
+    found.days_armed += any(armed[kind] for kind in KINDS) or not opened.isdisjoint(KINDS)
+    found.days_false += not opened.isdisjoint(KINDS)

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from agents.anomalies.conditions import Conditions
 from agents.anomalies.meter import MeterWatch
 from bench.anomalies import curve, data_faults, planting
 from bench.anomalies.loads import SHIPPED, Load, loads_of
@@ -55,10 +56,10 @@ def test_each_detector_raises_few_alarms_over_the_load_of_a_steel_works(scored: 
 
 
 def test_its_breaks_saturday_shifts_and_seasons_are_not_taken_for_something_left_on(steel: Load, scored: Score):
-    watch = MeterWatch()
+    watch, conditions = MeterWatch(), Conditions()
     opened = []
     for day, quarters in enumerate(steel.moments()):
-        said = run(watch, steel.power_kw[day], quarters)
+        said = run(watch, conditions, steel.power_kw[day], quarters)
         if day >= WARM_DAYS:
             opened += [one for one in said if one.episode.kind is AnomalyKind.LEFT_ON and one.status is Status.OPENED]
 
