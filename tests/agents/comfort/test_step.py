@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -10,6 +12,8 @@ from builders import a_site, tick_at
 
 from agents.comfort.building import LEASE_S, SteeredSite
 from agents.comfort.step import Comfort
+from agents.switching.blocks import Blocks
+from schemas.experiment import Experiment
 from schemas.flow import Kind, Message, SiteRecord
 from schemas.registry import Site
 from schemas.setpoint import SETPOINT_RECORD, Setpoint
@@ -235,3 +239,55 @@ def test_what_no_agent_may_be_given_is_refused():
     with pytest.raises(ValueError, match="comfort takes zones, weather, site records and ticks"):
         Comfort().step(Message(Kind.READINGS, START, pl.DataFrame()))
     assert Comfort().step(tick_at(0)).outputs == ()
+
+
+def an_experiment(after_days: int, **modes: str) -> tuple[SiteRecord, Blocks]:
+    record = a_record(**modes)
+    starts_on = datetime.fromtimestamp(START / 1000, ZoneInfo("Asia/Shanghai")).date() + timedelta(after_days)
+    site = record.site.model_copy(update={"experiment": Experiment(starts_on=starts_on)})
+    blocks = Blocks.of(site)
+    assert blocks is not None
+    return SiteRecord(site, 1), blocks
+
+
+def day_of(row: dict[str, object]) -> int:
+    at = datetime.fromtimestamp(int(str(row["ts"])) / 1000, UTC)
+    return at.astimezone(ZoneInfo("Asia/Shanghai")).toordinal()
+
+
+def test_on_comparison_days_zones_have_their_own_schedule_and_commands_say_which_block_they_belong_to():
+    record, blocks = an_experiment(14)  # when the controller has learnt
+    told = obeying(an_agent(record), Building.new(START), 20 * DAY)
+
+    before = [row for row in told if day_of(row) < blocks.first_day]
+    assert {row["experiment"] for row in before} == {row["block"] for row in before} == {None}
+    during = [row for row in told if day_of(row) >= blocks.first_day]
+    assert {(row["block"], row["block_has_measure"]) for row in during} == {
+        (number, blocks.has_measure(blocks.first_day + number)) for number in range(7)
+    }
+    assert {row["experiment"] for row in during} == {blocks.name}
+    for row in during:
+        if not blocks.has_measure(day_of(row)):
+            assert (row["mode"], row["reason"]) == ("advise", "comparison_day")
+            assert "comparison day" in str(row["message_en"])
+            assert "对照日" in str(row["message_zh"])
+    assert any(row["mode"] == "act" for row in during)
+
+
+def test_a_zone_that_is_only_advised_takes_no_part_in_an_experiment():
+    record, _ = an_experiment(0, office="advise")
+    told = run(an_agent(record), 2 * DAY)
+
+    assert {row["experiment"] for row in told if row["zone_id"] == "office"} == {None}
+    assert {row["reason"] for row in told if row["zone_id"] == "office"} == {"own_learning"}
+    assert {row["block"] for row in told if row["zone_id"] == "workshop"} == {0, 1, 2}
+
+
+def test_what_is_seen_on_comparison_days_is_learnt_all_the_same():
+    """After two weeks every other day of which was one, the controller acts on the others."""
+    record, blocks = an_experiment(0)
+    told = obeying(an_agent(record), Building.new(START), 21 * DAY)
+
+    acts = {day_of(row) for row in told if row["mode"] == "act"}
+    third_week = range(blocks.first_day + 14, blocks.first_day + 20)
+    assert acts & set(third_week) == {day for day in third_week if blocks.has_measure(day)}
