@@ -130,5 +130,13 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
             sites_at_once=25,
         ),
         StageSpec("comfort", ENERGY, (HVAC_SETPOINTS,), Comfort, context=True, windows=False, sites_at_once=100),
-        StageSpec("savings", ENERGY, (SAVINGS,), partial(Savings, reference), context=True, sites_at_once=50),
+        StageSpec(
+            "savings",
+            ENERGY,
+            (SAVINGS,),
+            partial(Savings, reference),
+            context=True,
+            live=False,
+            sites_at_once=50,
+        ),
     )

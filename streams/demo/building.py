@@ -117,6 +117,8 @@ class Building:
         Register of each meter. [1e-6 kWh]
     holds
         What was written into zones.
+    experiment_on
+        First local day of the blocks its saving is proved by, ISO 8601; empty until a run decides.
 
     Examples
     --------
@@ -130,6 +132,7 @@ class Building:
     air_c: dict[str, float]
     counts: dict[str, int]
     holds: dict[str, Hold] = field(default_factory=dict)
+    experiment_on: str = ""
 
     @classmethod
     def new(cls, start_ms: int) -> Self:
@@ -149,7 +152,8 @@ class Building:
         found = json.loads(text)
         holds = {zone: Hold(**hold) for zone, hold in found["holds"].items()}
         air_c = {zone.id: float(found["air_c"][zone.id]) for zone in ZONES}
-        return cls(int(found["step"]), air_c, {meter: int(found["counts"][meter]) for meter in METER_IDS}, holds)
+        counts = {meter: int(found["counts"][meter]) for meter in METER_IDS}
+        return cls(int(found["step"]), air_c, counts, holds, str(found.get("experiment_on", "")))
 
     def to_json(self) -> str:
         """Return its state."""

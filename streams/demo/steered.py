@@ -5,11 +5,15 @@ each step that was sent and after each write, so that a run goes on where the la
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
+from schemas.experiment import Experiment
+from schemas.registry import Registry, Site
+from schemas.saving import SavingState
 from schemas.topics import METER_READINGS, WEATHER, ZONE_READINGS, Topic
 from streams.demo.building import SITE_ID, STEP_MS, ZONES, Building, Hold, SteeredZone
 from streams.hvac_gateway.gateway import Clock, Gateway
@@ -45,6 +49,7 @@ class SteeredBuilding:
         self._clock = clock
         kept = _load(path)
         self._building = Building.new(start_ms) if kept is None else kept
+        self._saving: Mapping[str, object] | None = None
 
     async def go_on(self, until_ms: int, send: SendTo) -> None:
         """Go on until a time and send what was measured. [ms UTC]"""
@@ -56,9 +61,44 @@ class SteeredBuilding:
             await send(ZONE_READINGS, shown.zones)
             self._save()
 
+    def proven(self, registry: Registry) -> Registry:
+        """Return the registry with an experiment in the building that begins on the day after the first run.
+
+        Not earlier: nothing is held in the past that is replayed, so nothing was saved there. An experiment that the
+        registry asks for itself stays.
+        """
+        sites = tuple(self._proven(site) if site.id == SITE_ID else site for site in registry.sites)
+        return registry.model_copy(update={"sites": sites})
+
+    def _proven(self, site: Site) -> Site:
+        if site.experiment is not None:
+            return site
+        building = self._building
+        if not building.experiment_on:
+            today = datetime.fromtimestamp(self._clock() / 1000, UTC).astimezone(site.zone_info).date()
+            building.experiment_on = (today + timedelta(days=1)).isoformat()
+            self._save()
+        begins = Experiment(starts_on=date.fromisoformat(building.experiment_on))
+        return site.model_copy(update={"experiment": begins})
+
+    def hear(self, record: Mapping[str, object]) -> None:
+        """Take a record of savings.v1, to show what is known of the whole building."""
+        if record["site_id"] == SITE_ID and record["zone_id"] is None:
+            self._saving = record
+
     def text(self) -> str:
-        """Return how its zones are, for a screen."""
-        return " · ".join(self._zone_text(zone) for zone in ZONES)
+        """Return how its zones are and what it saves, for a screen."""
+        return " · ".join([*(self._zone_text(zone) for zone in ZONES), *self._saving_text()])
+
+    def _saving_text(self) -> list[str]:
+        said = self._saving
+        if said is None:
+            begins = self._building.experiment_on
+            return [f"saving measured from {begins} on"] if begins else []
+        if said["state"] == SavingState.SHOWN:
+            return [f"saving {float(str(said['share'])):.1%}"]
+        more = said["more_days"]
+        return ["saving not shown yet" if more is None else f"saving not shown yet: {more} more days"]
 
     async def hold(self, lease: Lease) -> Shown:
         """Write a lease: from the next step on."""

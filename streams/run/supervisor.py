@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from schemas.registry import Registry
-from schemas.topics import METER_READINGS, REGISTRY, SITE_LIVE, Topic
+from schemas.topics import METER_READINGS, REGISTRY, SAVINGS, SITE_LIVE, Topic
 from streams.broker import TOPICS_CLIENT_ID, changelog_topic, ensure_topics
 from streams.demo.building import SITE_ID
 from streams.demo.replay import FieldProducer, Replay
@@ -160,6 +160,7 @@ class Supervisor:
             if any(site.id == SITE_ID for site in self.registry.sites):
                 path = settings.data_dir / f"{SITE_ID}.json"
                 self._building = SteeredBuilding(path, self._replay.position_ms, self._clock_ms)
+                self.registry = self._building.proven(self.registry)
         self._screen = Screen(
             [Factory(s.id, s.name, s.name_zh, ZoneInfo(s.time_zone)) for s in self.registry.sites],
             Served(self.kafka, admin, masked(settings.clickhouse_dsn), self._broker is not None),
@@ -302,11 +303,12 @@ class Supervisor:
         return int(self.clock() * 1000)
 
     async def _follow_live(self) -> None:
-        """Feed the screen; it shows what any consumer of site.live.v1 sees."""
-        topic = self.settings.topic_prefix + SITE_LIVE.name
+        """Feed the screen; it shows what any consumer of site.live.v1 and savings.v1 sees."""
+        live, savings = (self.settings.topic_prefix + topic.name for topic in (SITE_LIVE, SAVINGS))
         while True:
             consumer = AIOKafkaConsumer(
-                topic,
+                live,
+                savings,
                 bootstrap_servers=list(broker_addresses(self._kafka_url)),
                 client_id="wattloop-screen",
                 group_id=None,
@@ -318,7 +320,11 @@ class Supervisor:
                 while restarts == self.broker_restarts:
                     for records in (await consumer.getmany(timeout_ms=250)).values():
                         for record in records:
-                            self._screen.update(json.loads(record.value or b"{}"))
+                            said = json.loads(record.value or b"{}")
+                            if record.topic == live:
+                                self._screen.update(said)
+                            elif self._building is not None:
+                                self._building.hear(said)
             except (KafkaError, OSError) as error:
                 log.info("screen_waits_for_broker", extra={"error": f"{type(error).__name__}: {error}"})
             finally:

@@ -19,7 +19,7 @@ from streams.demo.recorded import month_readings
 pytestmark = pytest.mark.integration
 
 HOUR_MS = 3_600_000
-CHANGELOGS = 7  # one for each agent
+CHANGELOGS = 8  # one for each agent
 SHARED = [topic for topic in CATALOGUE if not topic.single_partition]
 
 

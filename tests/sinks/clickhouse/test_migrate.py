@@ -93,5 +93,5 @@ def test_every_table_remembers_the_blocks_it_has_seen(client):
         "WHERE database = currentDatabase() AND engine LIKE '%MergeTree'",
     )
 
-    assert len(definitions) == 35
+    assert len(definitions) == 36
     assert [name for name, sql in definitions if "non_replicated_deduplication_window" not in str(sql)] == []

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
 from schemas.hvac import BacnetPoints
 from schemas.topics import METER_READINGS, WEATHER, ZONE_READINGS, Topic
+from streams.configuration import DEMO_REGISTRY, check_files
 from streams.demo.building import SITE_ID, STEP_MS
 from streams.demo.recorded import ANCHOR_MS
 from streams.demo.steered import SteeredBuilding
@@ -108,3 +111,41 @@ def test_the_screen_says_who_holds_a_zone(tmp_path: Path):
     asyncio.run(building.hold(a_lease()))
 
     assert building.text() == "workshop 22.0 °C (20 to 25 °C, own) · office 22.0 °C (18 to 27 °C, held)"
+
+
+def test_its_saving_is_measured_from_the_day_after_the_first_run_on_and_a_later_run_keeps_that_day(tmp_path: Path):
+    registry, problems = check_files(DEMO_REGISTRY)
+    assert registry is not None
+    assert not problems
+    first = a_building(tmp_path).proven(registry)
+    later = a_building(tmp_path, NOON_MS + 9 * 86_400_000).proven(registry)
+
+    experiment = first.site(SITE_ID).experiment
+    assert experiment is not None
+    tomorrow = datetime.fromtimestamp(NOON_MS / 1000, ZoneInfo("Asia/Shanghai")).date() + timedelta(1)
+    assert experiment.starts_on == tomorrow
+    assert later == first
+    assert [site for site in first.sites if site.id != SITE_ID] == [
+        site for site in registry.sites if site.id != SITE_ID
+    ]
+
+
+def test_the_screen_says_what_is_known_of_its_saving(tmp_path: Path):
+    registry, _ = check_files(DEMO_REGISTRY)
+    assert registry is not None
+    building = a_building(tmp_path)
+    assert "saving" not in building.text()
+    begins = building.proven(registry).site(SITE_ID).experiment
+    assert begins is not None
+    assert building.text().endswith(f"saving measured from {begins.starts_on} on")
+
+    of_zone = {"site_id": SITE_ID, "zone_id": "office", "state": "shown", "share": 0.2, "more_days": 0}
+    of_all = of_zone | {"zone_id": None}
+    building.hear(of_all | {"state": "not_shown_yet", "share": None, "more_days": 13})
+    building.hear(of_zone)
+    building.hear(of_all | {"site_id": "zj-steel"})
+    assert building.text().endswith("saving not shown yet: 13 more days")
+    building.hear(of_all | {"state": "not_shown_yet", "share": 0.001, "more_days": None})
+    assert building.text().endswith("saving not shown yet")
+    building.hear(of_all | {"share": 0.087})
+    assert building.text().endswith("saving 8.7%")
