@@ -3,7 +3,7 @@
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
@@ -32,7 +32,8 @@ _OLDEST_MS = 20 * 60_000  # what is older is not observed any more
 _OLDEST_WEATHER_MS = 2 * 3_600_000
 _DESERTED_MS = 2 * 3_600_000  # nothing came of any zone for so long: nobody would act on what is said
 
-MEASURES = tuple(name for name in ZONE_MEASURES if name not in {"humidity_percent", "power_kw"})
+# In the order of snapshots: what is new comes last.
+MEASURES = (*(name for name in ZONE_MEASURES if name not in {"humidity_percent", "power_kw"}), "power_kw")
 # What the controller calls them.
 _OBSERVED = {
     "air_c": "zone_temp_c",
@@ -53,6 +54,7 @@ _LEFT_ALONE = frozenset(
         Plan.COMPARISON_DAY,
     )
 )
+_EXPECTED = ("expected_saved_kwh", "expected_saved_cny", "expected_saved_kg")
 _NEVER = -1
 _LENGTH = struct.Struct(">I")
 _FASTEST = 1
@@ -172,8 +174,16 @@ class SteeredSite:
         self.outdoor_c, self.outdoor_at = outdoor_c, at
         return True
 
-    def act(self, at: int) -> Iterator[dict[str, object]]:
-        """Take the turn of a step [ms UTC], and yield what is said: rows of `schemas.setpoint.SETPOINT_RECORD`."""
+    def act(self, at: int, ahead: Mapping[str, object]) -> Iterator[dict[str, object]]:
+        """Take the turn of a step, and yield what is said: rows of `schemas.setpoint.SETPOINT_RECORD`.
+
+        Parameters
+        ----------
+        at
+            Now. [ms UTC]
+        ahead
+            `price` and `carbon` for the coming steps, as far as they are known.
+        """
         newest = self.measured_at.max(initial=_NEVER)
         if self.controller is None or newest < 0:
             return
@@ -185,10 +195,10 @@ class SteeredSite:
         block = None if blocks is None else blocks.block_on(now.toordinal())
         acting = [zone.id for zone in self.zones if zone.hvac is not None and zone.hvac.mode is Mode.ACT]
         compared = acting if block is not None and not block.has_measure else []
-        answer = self.controller.act(now, self._observation(at), compared)
+        answer = self.controller.act(now, {**self._observation(at), **ahead}, compared)
         self._packed_learnt = b""
         reasons, words, plans = self.controller.reasons, self.controller.reasons_zh, self.controller.plans
-        fallback = self.controller.fallback_c
+        fallback, expected = self.controller.fallback_c, self.controller.expected
         commands = self.commands if self.commands is not None else {}
         heard = self.measured_at.max(axis=0) >= 0
         for place, zone in enumerate(self.zones):
@@ -207,6 +217,7 @@ class SteeredSite:
                 "supersedes": None if last is None else last.id,
                 "fallback_cooling_c": fallback["cooling_c"][zone.id],
                 "fallback_heating_c": fallback["heating_c"][zone.id],
+                **dict(zip(_EXPECTED, expected[zone.id], strict=True)),
                 "reason": plans[zone.id],
                 "message_en": reasons[zone.id],
                 "message_zh": words[zone.id],
@@ -235,8 +246,12 @@ class SteeredSite:
         seen = np.where(at - self.measured_at <= _OLDEST_MS, self.values, np.nan)
         names = [zone.id for zone in self.zones]
         observed: dict[str, object] = {
-            _OBSERVED[name]: dict(zip(names, seen[row].tolist(), strict=True)) for row, name in enumerate(MEASURES)
+            _OBSERVED[name]: dict(zip(names, seen[row].tolist(), strict=True))
+            for row, name in enumerate(MEASURES)
+            if name in _OBSERVED
         }
+        power_w = 1_000.0 * seen[MEASURES.index("power_kw")]
+        observed["zone_power_w"] = dict(zip(names, power_w.tolist(), strict=True))
         is_known = self.outdoor_at >= 0 and at - self.outdoor_at <= _OLDEST_WEATHER_MS
         return observed | {"outdoor_c": self.outdoor_c if is_known else None}
 
@@ -267,8 +282,9 @@ class SteeredSite:
         record, text, numbers, learnt = parts
         about = json.loads(text)
         site = cls.new(SiteRecord.of_json(zlib.decompress(record)))
-        found = np.frombuffer(numbers, "<f8").reshape(2, len(MEASURES), len(site.zones))
-        site.values, site.measured_at = found[0].copy(), found[1].copy()
+        # Of before power was measured too there is one row less.
+        found = np.frombuffer(numbers, "<f8").reshape(2, -1, len(site.zones)) if site.zones else np.empty((2, 0, 0))
+        site.values[: found.shape[1]], site.measured_at[: found.shape[1]] = found
         outdoor_c, site.outdoor_at = about["outdoor"]
         site.outdoor_c = float("nan") if outdoor_c is None else outdoor_c
         site.turn = about["turn"]

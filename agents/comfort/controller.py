@@ -2,7 +2,8 @@
 
 Reads    an observation, of which anything may be missing
 Answers  cooling and heating set-point of every zone, always
-Learns   when people are in, how fast zones recover, how far they may drift before people leave
+Learns   when people are in, how fast zones recover, how far they may drift before people leave, and what is worth doing
+         in advance
 """
 
 from collections.abc import Collection, Mapping
@@ -12,12 +13,14 @@ import numpy as np
 
 from agents.comfort.attention import Attention
 from agents.comfort.clock import Clock
-from agents.comfort.guard import Exempt, Guard
+from agents.comfort.foresight import Effect, Foresight
+from agents.comfort.guard import Bound, Exempt, Guard
 from agents.comfort.occupancy import Occupancy
 from agents.comfort.own import Own
 from agents.comfort.planning import Outlook, Plan, wish
 from agents.comfort.reading import Reading, Sensors, reading_of
 from agents.comfort.recovery import Recovery
+from agents.comfort.regression import Regressions
 from agents.comfort.settings import Flags, Floats, Site, site_of
 from agents.comfort.slack import Slack
 from agents.comfort.snapshot import from_bytes, to_bytes
@@ -26,6 +29,8 @@ from agents.comfort.words import Said
 
 _FORESIGHT_H = 12
 _NOBODY_AFTER_S = 3_600.0
+_IN_ADVANCE = (Plan.PRECOOLING, Plan.PREHEATING, Plan.TRYING)
+_EXPECTED_STEPS = 3
 
 
 class Controller:
@@ -72,8 +77,10 @@ class Controller:
         self._heating, self._cooling = Recovery(count, 1), Recovery(count, -1)
         self._slack = Slack(count)
         self._weather = Weather()
+        self._foresight = Foresight(site, info)
         self._absent_s = np.zeros(count)
         self._said = Said.nothing(count)
+        self._effect = Effect.unknown(count)
         self._site = site
 
     @property
@@ -118,6 +125,15 @@ class Controller:
         }
 
     @property
+    def expected(self) -> dict[str, tuple[float | None, float | None, float | None]]:
+        """What set-points are expected to save in three steps against the building's own; by zone. [kWh, CNY, kg]
+
+        Negative where they take more; None where nothing that would tell was learnt.
+        """
+        columns = ([None if np.isnan(one) else one for one in each.tolist()] for each in self._effect)
+        return dict(zip(self.site.zones, zip(*columns, strict=True), strict=True))
+
+    @property
     def believed_c(self) -> dict[str, float]:
         """Temperatures that could be believed, NaN where none; by zone. [°C]"""
         return dict(zip(self.site.zones, self._sensors.air_c.tolist(), strict=True))
@@ -133,8 +149,9 @@ class Controller:
             Local time of the building.
         observation
             Temperatures (`zone_temp_c`), people (`zone_occupied`), set-points in force (`cooling_c`, `heating_c`) and
-            those of the building's own schedule (`baseline_cooling_c`, `baseline_heating_c`) by zone, and `outdoor_c`.
-            Anything may be missing, NaN or absurd.
+            those of the building's own schedule (`baseline_cooling_c`, `baseline_heating_c`) and power (`zone_power_w`)
+            by zone; `outdoor_c`, `power_w`, `price` and `carbon` of the site. Price and carbon are a number that holds
+            now, or a sequence: one for each step from now on [CNY/kWh, kg/kWh]. Anything may be missing, NaN or absurd.
         compared
             Zones that keep their own set-points now, because it is measured what they use without us. What is seen in
             them is learnt from all the same.
@@ -166,7 +183,8 @@ class Controller:
         self._absent_s = np.where(expected & ~here, self._absent_s + elapsed_s, 0.0)
         frozen = overridden | ~trusted
         self._occupancy.learn(now, site.step_s, occupied, frozen)
-        self._learn_response(reading, air_c, elapsed_s, frozen)
+        self._foresight.prices.hear(now, observation)
+        self._learn_response(now, reading, air_c, elapsed_s, frozen)
         self._slack.learn(air_c, low_c, high_c, elapsed_s, (occupied > 0) & known & ~frozen)
         step_h = site.step_s / 3_600.0
         self._weather.update(reading.outdoor_c, elapsed_s)
@@ -180,25 +198,26 @@ class Controller:
             [np.fmin(narrow_heating_c, high_c - 2) - low_c, high_c - np.fmax(narrow_cooling_c, low_c + 2)]
         )
         reserve_k = np.minimum(self._slack.reserve_k(), np.nan_to_num(room_k.clip(min=0.0)))
-        best = wish(
-            Outlook(
-                air_c,
-                low_c + reserve_k[0],
-                high_c - reserve_k[1],
-                empty_low_c,
-                empty_high_c,
-                here,
-                expected,
-                ahead,
-                self._absent_s > _NOBODY_AFTER_S,
-                self._heating.hours_per_k(reading.outdoor_c),
-                self._cooling.hours_per_k(reading.outdoor_c),
-                drifts[0],
-                drifts[1],
-            ),
-            step_h,
+        outlook = Outlook(
+            air_c,
+            low_c + reserve_k[0],
+            high_c - reserve_k[1],
+            empty_low_c,
+            empty_high_c,
+            here,
+            expected,
+            ahead,
+            self._absent_s > _NOBODY_AFTER_S,
+            self._heating.hours_per_k(reading.outdoor_c),
+            self._cooling.hours_per_k(reading.outdoor_c),
+            drifts[0],
+            drifts[1],
         )
         rests = np.isin(site.zones, list(compared))
+        falls_back = rests | ~trusted | ~known | beyond.any(axis=0)
+        best, without = self._foresight.improve(
+            now, wish(outlook, step_h), outlook, reading.outdoor_c, ~falls_back & ~overridden
+        )
         plan = np.select(
             [overridden, rests, beyond.any(axis=0), self._sensors.is_stuck, ~trusted, ~known],
             [
@@ -211,23 +230,33 @@ class Controller:
             ],
             best.plan,
         )
-        falls_back = rests | ~trusted | ~known | beyond.any(axis=0)
         cooling_c = np.where(falls_back, own_cooling_c, best.cooling_c)
         heating_c = np.where(falls_back, own_heating_c, best.heating_c)
         cooling_c = np.where(overridden, self._attention.set_c[0], cooling_c)
         heating_c = np.where(overridden, self._attention.set_c[1], heating_c)
-        outside = (air_c < heating_c) | (air_c > cooling_c)
-        recovering = outside & trusted & ~overridden & (reading.occupied > 0)
+        recovering = ((air_c < heating_c) | (air_c > cooling_c)) & trusted & ~overridden & (reading.occupied > 0)
         stepping = falls_back & self._own.was_at(guard.cooling_c, guard.heating_c)
-        admitted = guard.admit(elapsed_s, cooling_c, heating_c, air_c, Exempt(recovering, stepping & ~overridden))
+        admitted = guard.admit(
+            elapsed_s,
+            cooling_c,
+            heating_c,
+            air_c,
+            Exempt(recovering & ~np.isin(plan, _IN_ADVANCE), stepping & ~overridden),
+        )
         self._attention.note(admitted.cooling_c, admitted.heating_c, overridden)
-        self._said = Said(plan, best.steps, admitted.bounds, air_c, admitted.cooling_c, admitted.heating_c)
+        told_c, coming = np.stack(admitted[:2]), np.concatenate([here[None], ahead[: _EXPECTED_STEPS - 1]])
+        bounds = admitted.bounds | without * int(Bound.NO_COURSE)
+        self._said = Said(plan, best.steps, bounds, air_c, *told_c)
+        self._effect = self._foresight.effect(
+            now, air_c, told_c, self._own.setpoint_c, here=coming, outdoor_c=reading.outdoor_c
+        )
         return self._answer()
 
     def snapshot(self) -> bytes:
         """Return what was learnt and what is in force, for `restore`."""
         arrays = {f"{part}.{name}": getattr(kept, name) for part, kept in self._parts().items() for name in kept.KEPT}
         arrays |= {"absent_s": self._absent_s, "extremes_c": self._weather.extremes_c, "hard_s": self._weather.hard_s}
+        arrays |= {f"foresight.{name}": kept for name, kept in self._foresight.of_site().items()}
         return to_bytes(arrays, {"zones": self.site.zones, "clock": self._clock.to_texts()})
 
     def restore(self, packed: bytes) -> None:
@@ -244,16 +273,19 @@ class Controller:
         of = [there[self.site.zones[index]] for index in to]
         for part, kept in self._parts().items():
             for name in kept.KEPT:
-                getattr(kept, name)[..., to] = arrays[f"{part}.{name}"][..., of]
+                if (found := arrays.get(f"{part}.{name}")) is not None:  # what older ones did not learn begins anew
+                    getattr(kept, name)[..., to] = found[..., of]
         self._absent_s[to] = arrays["absent_s"][of]
         self._weather.extremes_c[:], self._weather.hard_s[:] = arrays["extremes_c"], arrays["hard_s"]
+        for name, held in self._foresight.of_site().items():
+            held[...] = arrays.get(f"foresight.{name}", held)
         self._clock.of_texts(about["clock"])
         for recovery in (self._heating, self._cooling):
             recovery.fit_all()
         if self._guard.has_started:  # limits may have become narrower meanwhile
             self._guard.start(self._guard.cooling_c, self._guard.heating_c)
 
-    def _parts(self) -> dict[str, Attention | Guard | Occupancy | Own | Recovery | Sensors | Slack]:
+    def _parts(self) -> dict[str, Attention | Guard | Occupancy | Own | Recovery | Regressions | Sensors | Slack]:
         return {
             "guard": self._guard,
             "sensors": self._sensors,
@@ -263,16 +295,18 @@ class Controller:
             "heating": self._heating,
             "cooling": self._cooling,
             "slack": self._slack,
+            "response": self._foresight.response,
+            "power": self._foresight.power.by_zone,
         }
 
-    def _learn_response(self, reading: Reading, air_c: Floats, elapsed_s: float, frozen: Flags) -> None:
+    def _learn_response(self, now: datetime, reading: Reading, air_c: Floats, elapsed_s: float, frozen: Flags) -> None:
         """Learn from what followed the set-points of the step before."""
-        for recovery, in_force_c, commanded_c in (
-            (self._heating, reading.heating_c, self._guard.heating_c),
-            (self._cooling, reading.cooling_c, self._guard.cooling_c),
-        ):
-            setpoint_c = np.where(np.isfinite(in_force_c), in_force_c, commanded_c)
+        in_force_c = np.stack([reading.cooling_c, reading.heating_c])
+        commanded_c = np.stack([self._guard.cooling_c, self._guard.heating_c])
+        setpoints_c = np.where(np.isfinite(in_force_c), in_force_c, commanded_c)
+        for recovery, setpoint_c in ((self._cooling, setpoints_c[0]), (self._heating, setpoints_c[1])):
             recovery.watch(air_c, setpoint_c, elapsed_s, reading.outdoor_c, frozen)
+        self._foresight.learn(now, air_c, setpoints_c, reading, elapsed_s=elapsed_s, but=frozen)
 
     def _answer(self) -> dict[str, dict[str, float]]:
         zones, guard = self.site.zones, self._guard

@@ -6,6 +6,7 @@ so. What comes out was always admissible: if everything else fails, the set-poin
 
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Bound(IntFlag):
     RECOVERY = 32
     OWN_STEP = 64
     OWN_LIMIT = 128
+    NO_COURSE = 256
 
 
 BOUND_WORDS = {
@@ -37,6 +39,7 @@ BOUND_WORDS = {
     Bound.RECOVERY: "people are there and the zone is outside its band: straight to the band, without ramp",
     Bound.OWN_STEP: "a step of the building's own schedule, without ramp",
     Bound.OWN_LIMIT: "beyond the limit, where the building's own schedule always was",
+    Bound.NO_COURSE: "no plan for the coming prices could be worked out: as without prices",
 }
 
 BOUND_WORDS_ZH = {
@@ -48,6 +51,7 @@ BOUND_WORDS_ZH = {
     Bound.RECOVERY: "有人且超出舒适范围：直接恢复，不限速率",
     Bound.OWN_STEP: "按建筑自身时间表切换，不限速率",
     Bound.OWN_LIMIT: "超出限值：建筑自身时间表一贯如此",
+    Bound.NO_COURSE: "未能按未来电价求得方案：按无电价处理",
 }
 
 
@@ -67,8 +71,7 @@ class Exempt:
     stepping: Flags
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """What may be commanded; arrays have shape (zones,).
 
     Parameters

@@ -33,7 +33,10 @@ class Plan(IntEnum):
     COASTING = 9
     EMPTY = 10
     NOBODY_CAME = 11
-    COMPARISON_DAY = 12
+    PRECOOLING = 12
+    PREHEATING = 13
+    TRYING = 14
+    COMPARISON_DAY = 15
 
 
 @dataclass(frozen=True, slots=True)

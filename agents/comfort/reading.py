@@ -9,6 +9,7 @@ from agents.comfort.settings import Counts, Flags, Floats, number
 
 _AIR_C = (-5.0, 50.0)
 _SETPOINT_C = (4.0, 45.0)
+_POWER_W = (0.0, 1e8)
 _OUTDOOR_C = (-60.0, 60.0)
 _JUMP_K_PER_H = 40.0  # no air of a room does that; a sensor that is swapped does
 _SILENT_S = 1_800.0
@@ -29,6 +30,8 @@ class Reading:
         Set-points in force. [°C]
     own_cooling_c, own_heating_c
         What the building's own schedule says. [°C]
+    power_kw
+        Of heating, cooling and fans of each zone. [kW]
     outdoor_c, power_w
         Of the site. [°C, W]
     """
@@ -39,6 +42,7 @@ class Reading:
     heating_c: Floats
     own_cooling_c: Floats
     own_heating_c: Floats
+    power_kw: Floats
     outdoor_c: float
     power_w: float
 
@@ -61,6 +65,7 @@ def reading_of(observation: Mapping[str, object], zones: tuple[str, ...]) -> Rea
         within(by_zone(observation.get("heating_c"), zones), _SETPOINT_C),
         within(by_zone(observation.get("baseline_cooling_c"), zones), _SETPOINT_C),
         within(by_zone(observation.get("baseline_heating_c"), zones), _SETPOINT_C),
+        within(by_zone(observation.get("zone_power_w"), zones), _POWER_W) / 1_000.0,
         outdoor_c if _OUTDOOR_C[0] <= outdoor_c <= _OUTDOOR_C[1] else float("nan"),
         power_w if power_w >= 0 and np.isfinite(power_w) else float("nan"),
     )

@@ -13,7 +13,9 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 import polars as pl
 
-from agents.comfort.building import MEASURES, SteeredSite, steered
+from agents.comfort.building import MEASURES, STEP_S, SteeredSite, steered
+from agents.comfort.tariffs import Tariffs
+from agents.pricing.pricing import Reference
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
 from schemas.setpoint import SETPOINT_RECORD
 from schemas.topics import HVAC_SETPOINTS
@@ -22,9 +24,17 @@ _PASSED_OVER = frozenset({Kind.WINDOWS, Kind.LIVE, Kind.PRODUCTION, Kind.FEEDBAC
 
 
 class Comfort:
-    """The steered zones of one partition."""
+    """The steered zones of one partition.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    reference
+        Emission factors and tariff plans, for sites whose record carries no edition; None: prices do not enter.
+    """
+
+    def __init__(self, reference: Reference | None = None) -> None:
+        self._tariffs = Tariffs(reference)
+        self._learnt = True
         self._sites: dict[str, SteeredSite] = {}
         self._changed: set[str] = set()
 
@@ -55,6 +65,7 @@ class Comfort:
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
         """Take over these sites."""
         self._sites |= {name: SteeredSite.from_bytes(packed) for name, packed in snapshots.items()}
+        self._learnt = False
 
     def _configure(self, record: SiteRecord) -> Outcome:
         held = self._sites.get(record.site.id)
@@ -66,6 +77,7 @@ class Comfort:
             return NOTHING
         else:
             held.configure(record)
+        self._learnt = False
         self._changed.add(record.site.id)
         return NOTHING
 
@@ -92,13 +104,17 @@ class Comfort:
         return NOTHING
 
     def _tick(self, at: int) -> Outcome:
+        if not self._learnt:
+            self._tariffs.learn(site.record for site in self._sites.values())
+            self._learnt = True
         rows: list[dict[str, object]] = []
-        for name, site in self._sites.items():
-            turn = site.turn
-            if site.turn_at(at) > turn:
-                rows += site.act(at)
-                if site.turn != turn:
-                    self._changed.add(name)
+        due = [name for name, site in self._sites.items() if site.turn_at(at) > site.turn]
+        ahead = self._tariffs.ahead(due, at, STEP_S * 1000)
+        for name in due:
+            site, turn = self._sites[name], self._sites[name].turn
+            rows += site.act(at, ahead.get(name, {}))
+            if site.turn != turn:
+                self._changed.add(name)
         if not rows:
             return NOTHING
         said = pl.DataFrame(rows, schema_overrides=SETPOINT_RECORD)

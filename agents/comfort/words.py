@@ -23,6 +23,9 @@ PLAN_WORDS = {
     Plan.EMPTY: "nobody is there or expected for {ahead:.1f} h",
     Plan.COMPARISON_DAY: "comparison day: the building's own set-points, to measure what the controller saves",
     Plan.NOBODY_CAME: "people were expected more than an hour ago and did not come",
+    Plan.PRECOOLING: "energy gets dearer in {ahead:.1f} h: cooled in advance",
+    Plan.PREHEATING: "energy gets dearer in {ahead:.1f} h: heated in advance",
+    Plan.TRYING: "energy gets dearer in {ahead:.1f} h: tried out how the zone drifts with people in it",
 }
 
 PLAN_WORDS_ZH = {
@@ -39,6 +42,9 @@ PLAN_WORDS_ZH = {
     Plan.EMPTY: "无人，预计 {ahead:.1f} 小时内也无人",
     Plan.COMPARISON_DAY: "对照日：沿用建筑自身设定值，以测量控制器的节能量",
     Plan.NOBODY_CAME: "预计有人但已超过一小时无人到来",
+    Plan.PRECOOLING: "{ahead:.1f} 小时后电价上涨：提前制冷",
+    Plan.PREHEATING: "{ahead:.1f} 小时后电价上涨：提前供热",
+    Plan.TRYING: "{ahead:.1f} 小时后电价上涨：试探有人时室温如何变化",
 }
 
 
