@@ -1,10 +1,12 @@
-"""Windows that wait for the rest of their minute, or for a better estimate of it."""
+"""Windows as they wait for the rest of their minute or a better estimate of it, and minutes that were let go."""
 
 import polars as pl
 
+from schemas.registry import MeterKind
 from schemas.window import WINDOW_MS, Quality
 
 MINUTE = ["tenant_id", "site_id", "window_start"]
+KINDS = [kind.value for kind in MeterKind]
 WORST = [Quality.MEASURED.value, Quality.ESTIMATED.value, Quality.PARTIAL.value]
 
 # One row per meter and minute. Of a minute all rows say the same of `since`, `revision` and `fresh`.
@@ -57,107 +59,29 @@ def of_windows(windows: pl.DataFrame, arrived_at: int) -> pl.DataFrame:
     ).select(*HELD)
 
 
-def gathered(held: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-    """Add fresh windows to those that are held; the highest revision of a window takes the place of the others."""
-    return (
-        pl.concat([held, fresh])
-        .sort("window_revision", maintain_order=True)
-        .with_columns(
-            pl.col("revision").max().over(MINUTE),
-            # What was sent has waited long enough; it is the newest part of a minute that waits.
-            since=pl.col("since").filter("fresh").min().over(MINUTE).fill_null(0),
-            fresh=pl.col("fresh").any().over(MINUTE),
-        )
-        .unique([*MINUTE, "meter_id"], keep="last", maintain_order=True)
-    )
-
-
-def judged(
-    held: pl.DataFrame, sites: pl.DataFrame, let_go: pl.DataFrame, arrived_at: int, hold_ms: int
-) -> pl.DataFrame:
-    """Say of every minute with something fresh what becomes of it.
+def is_let_go(let_go: pl.DataFrame, minutes: pl.DataFrame) -> pl.Series:
+    """Say of minutes whether they lie within what was let go.
 
     Parameters
     ----------
-    held
-        `HELD`.
-    sites
-        `Trees.sites`.
     let_go
         `LET_GO`.
-    arrived_at
-        Arrival of the tick. [ms UTC]
-    hold_ms
-        How long a minute waits for a meter, in arrival time. [ms]
-
-    Returns
-    -------
-    pl.DataFrame
-        `MINUTE`, `due`, `orphan`: a part of what is no longer held, and `again`: may be sent again.
-    """
-    complete = pl.col("meters") >= pl.col("all_meters")
-    return (
-        held.filter("fresh")
-        .group_by(MINUTE, maintain_order=True)
-        .agg(
-            meters=pl.len(),
-            worst=pl.col("worst").max(),
-            since=pl.col("since").min(),
-            corrects=pl.col("corrects").all(),
-        )
-        .join(sites, on="site_id", how="left", maintain_order="left")
-        .sort("window_start", maintain_order=True)
-        .join_asof(
-            let_go.sort("from_ms"),
-            left_on="window_start",
-            right_on="from_ms",
-            by="site_id",
-            check_sortedness=False,
-        )
-        .with_columns(gone=(pl.col("window_start") < pl.col("until_ms")).fill_null(value=False))
-        .with_columns(orphan=(pl.col("corrects") | pl.col("gone")) & ~complete)
-        .with_columns(
-            due=complete | pl.col("orphan") | (arrived_at - pl.col("since") > hold_ms),
-            again=~pl.col("orphan") & (~complete | ((pl.col("worst") > 0) & (pl.col("all_meters") > 1))),
-        )
-        .select(*MINUTE, "due", "orphan", "again")
-    )
-
-
-def still_held(held: pl.DataFrame, minutes: pl.DataFrame, keep_ms: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Keep what is not sent, and what may be sent again until it is old.
-
-    Parameters
-    ----------
-    held
-        `HELD`.
     minutes
-        What `judged` said.
-    keep_ms
-        Age, in event time, at which a minute that was sent is let go. [ms]
+        `site_id` and `window_start`. [ms UTC]
 
-    Returns
-    -------
-    tuple[pl.DataFrame, pl.DataFrame]
-        `HELD`, and `MINUTE` of what is let go for its age.
+    Examples
+    --------
+    >>> let_go = pl.DataFrame({"site_id": ["mill"], "from_ms": [0], "until_ms": [120_000]})
+    >>> asked = pl.DataFrame({"site_id": ["mill", "inn", "mill"], "window_start": [120_000, 0, 60_000]})
+    >>> is_let_go(let_go, asked).to_list()
+    [False, False, True]
     """
-    # Sites without anything due keep what they hold as it is: what changes unsaid is not in the next snapshot.
-    moved = minutes.filter("due")["site_id"].unique()
-    mine = pl.col("site_id").is_in(moved.implode())
-    sent = pl.col("due").fill_null(value=False)
-    stay = (
-        held.filter(mine)
-        .join(minutes, on=MINUTE, how="left", maintain_order="left")
-        .with_columns(old=pl.col("window_start") <= pl.col("window_start").max().over("site_id") - keep_ms)
-        .filter(~sent | pl.col("again"))
-        .with_columns(
-            revision=pl.col("revision") + sent.cast(pl.Int32),
-            fresh=pl.col("fresh") & ~sent,
-            since=pl.when(sent).then(0).otherwise("since"),
-        )
+    numbered = minutes.with_row_index("place").sort("window_start", maintain_order=True)
+    found = numbered.join_asof(
+        let_go.sort("from_ms"), left_on="window_start", right_on="from_ms", by="site_id", check_sortedness=False
     )
-    gone = pl.col("old") & ~pl.col("fresh")
-    return pl.concat([held.filter(~mine), stay.filter(~gone).select(*HELD)]), stay.filter(gone).select(MINUTE).unique()
+    inside = (pl.col("window_start") < pl.col("until_ms")).fill_null(value=False)
+    return found.select("place", inside=inside).sort("place")["inside"]
 
 
 def joined(let_go: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFrame:
@@ -168,7 +92,7 @@ def joined(let_go: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFrame:
     let_go
         `LET_GO`; stretches of a site do not touch each other.
     minutes
-        `MINUTE`.
+        `site_id` and `window_start`. [ms UTC]
 
     Examples
     --------

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from agents.metering.ragged import Floats, Ints, Rows
+from agents.pricing.by_name import ByName
 from schemas.registry import MeterKind, Sends, Swap
 
 # A pause longer than this many usual intervals is a gap: its energy is known in total but not in time.
@@ -220,7 +221,7 @@ class Meters:
 
     def find(self, site_ids: pl.Series, meter_ids: pl.Series) -> Ints:
         """Return the number of each meter; -1 where there is none of this name."""
-        return self._indexed().find(site_ids, meter_ids)
+        return self._indexed().by_name.find(site_ids, meter_ids)
 
     def order(self, meters: Ints) -> Ints:
         """Return numbers that sort these meters by site and meter id."""
@@ -259,10 +260,7 @@ class Meters:
 
 
 class _Index:
-    """Names as columns, and their hashes in order.
-
-    Hashes are spread evenly, so their first bits say where in the sorted hashes to look.
-    """
+    """Names as columns, and the way from names to numbers."""
 
     def __init__(self, sites: list[str], tenants: list[str], names: list[str], site_of: Ints, used: Ints) -> None:
         self.sites = pl.Series("site_id", sites, dtype=pl.String)
@@ -270,57 +268,8 @@ class _Index:
         self.names = pl.Series("meter_id", names, dtype=pl.String)
         self.site_rank = np.empty(len(sites), np.int64)
         self.site_rank[self.sites.arg_sort().to_numpy()] = np.arange(len(sites))
-        self._site_of = site_of
-        own = [self.sites.gather(pl.Series(site_of[used])), self.names.gather(pl.Series(used))]
-        self._seed = 0
-        hashes = _hashed(own[0], own[1], self._seed)
-        while len(np.unique(hashes)) < len(hashes):  # two names must not look alike
-            self._seed += 1
-            hashes = _hashed(own[0], own[1], self._seed)
-        by_hash = np.argsort(hashes)
-        self._hashes = np.append(hashes[by_hash], np.uint64(0))
-        self._meters = np.append(used[by_hash], -1)
-        bits = max(1, len(used).bit_length())
-        self._shift = np.uint64(64 - bits)
-        heads = np.arange(1 << bits, dtype=np.uint64) << self._shift
-        self._begins = np.append(np.searchsorted(hashes[by_hash], heads), len(used)).astype(np.int64)
-
-    def find(self, site_ids: pl.Series, meter_ids: pl.Series) -> Ints:
-        hashes = _hashed(site_ids, meter_ids, self._seed)
-        head = (hashes >> self._shift).astype(np.int64)
-        at, end = self._begins.take(head), self._begins.take(head + 1)
-        found = np.full(len(hashes), -1, np.int64)
-        looking = np.flatnonzero(at < end)
-        while len(looking):
-            place = at[looking]
-            same = self._hashes.take(place) == hashes[looking]
-            hits = looking[same]
-            found[hits] = self._meters.take(place[same])
-            at[looking] += 1
-            looking = looking[~same & (place + 1 < end[looking])]
-        return self._checked(found, site_ids, meter_ids)
-
-    def _checked(self, found: Ints, site_ids: pl.Series, meter_ids: pl.Series) -> Ints:
-        """Leave out what only has the hash of a known name."""
-        hits = np.flatnonzero(found >= 0)
-        if not len(hits):
-            return found
-        whole = len(hits) == len(found)
-        meters = found[hits]
-        given = (
-            (site_ids, meter_ids) if whole else (site_ids.gather(pl.Series(hits)), meter_ids.gather(pl.Series(hits)))
-        )
-        same_meter = self.names.gather(pl.Series(meters)) == given[1]
-        same_site = self.sites.gather(pl.Series(self._site_of[meters])) == given[0]
-        alike = (same_meter & same_site).fill_null(False).to_numpy()
-        if not alike.all():
-            found[hits[~alike]] = -1
-        return found
-
-
-def _hashed(site_ids: pl.Series, meter_ids: pl.Series, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
-    frame = pl.DataFrame([site_ids.alias("site_id"), meter_ids.alias("meter_id")])
-    return frame.hash_rows(seed).to_numpy().astype(np.uint64)
+        own = self.sites.gather(pl.Series(site_of[used])), self.names.gather(pl.Series(used))
+        self.by_name = ByName(*own, used)
 
 
 def _where(ids: tuple[str, ...], name: str) -> list[int]:
