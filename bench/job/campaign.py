@@ -42,7 +42,7 @@ def main() -> None:
         results: list[Result] = []
         chosen = [one for one in IMPLEMENTATIONS if one.name in asked.only]
         for place in {one.environment for one in chosen if one.environment is not None}:
-            subprocess.run(["make", f"{place.relative_to(ROOT)}/.ready"], check=True, cwd=ROOT)
+            subprocess.run(["make", "-s", f"{place.relative_to(ROOT)}/.ready"], check=True, cwd=ROOT)
         with a_kafka(scratch / "kafka", free_port()) as (broker, process):
             stand = Stand(
                 broker,

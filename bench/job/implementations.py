@@ -193,7 +193,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
         "PyFlink",
         ("json",),
         "at least once; checkpoints every 10 s",
-        "the whole job; rows are inserted by a Python function, as Flink has no ClickHouse sink for Python",
+        "the whole job; rows are inserted by a Python function, as Flink has no sink for it; records have no key",
         ("apache-flink",),
         FLINK,
     ),

@@ -1,13 +1,13 @@
-"""The job in PyFlink: a DataStream of keyed process functions, Kafka source and sink, one local cluster.
+"""The job in PyFlink: a keyed process function of the DataStream API, Kafka source and sink, in a local cluster.
 
-As its documentation teaches: `KafkaSource`, `key_by`, a `KeyedProcessFunction` over `MapState`, a side output, `KafkaSink`
-at least once, checkpoints every 10 s. A watermark is that of a partition of the topic; the lateness of the job is that of
-a meter, so minutes close by state and not by event-time timers. ClickHouse has no sink for Python, so a window of a
-second of processing time gathers rows and a `ProcessAllWindowFunction` inserts them. For throughput: larger bundles,
-room in the state cache for all sites, object reuse, larger batches in the producer.
+As its documentation teaches: `KafkaSource`, `key_by`, a `KeyedProcessFunction` over `MapState`, a side output,
+`KafkaSink`, checkpoints every 10 s (at least once). A watermark is that of a partition of the topic and the lateness of
+the job that of a meter, so minutes close by state and not by event-time timers; SQL, which orders by watermarks, cannot
+say that. PyFlink's `JdbcSink` names a Java class that the JDBC connector for Flink 2 has no longer, so windows of a
+second of processing time gather rows for ClickHouse, and a `ProcessAllWindowFunction` inserts them. For throughput:
+bundles as large as a second, room in the caches of state, object reuse, larger batches in the producer.
 """
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -45,9 +45,9 @@ SETTINGS = {
     "heartbeat.timeout": f"{JOB.session_timeout_ms} ms",
     "pipeline.object-reuse": "true",
     "python.executable": sys.executable,
-    "python.execution-mode": os.environ.get("PF_MODE", "process"),
-    "python.fn-execution.bundle.size": os.environ.get("PF_BUNDLE", "10000"),
-    "python.fn-execution.bundle.time": os.environ.get("PF_BTIME", "200"),
+    "python.execution-mode": "process",
+    "python.fn-execution.bundle.size": "100000",
+    "python.fn-execution.bundle.time": "1000",
     "python.state.cache-size": "100000",
     "python.map-state.read-cache-size": "100000",
     "python.map-state.write-cache-size": "100000",
