@@ -170,7 +170,7 @@ def figures_of(meters: int, pace: str, sweeps: int, profile: str | None) -> dict
     for station in stations:
         station.spent = Spent()
     readings = ticks = 0
-    profiler = cProfile.Profile(time.process_time)
+    profiler = cProfile.Profile()
     for count, wires in telemetry(meters, pace, warm, sweeps):
         readings += count
         ticks += 1

@@ -141,7 +141,7 @@ def _sites(ready: Ready, layout: Layout, flows: _Flows, hung: Ints, pricing: Edi
     flag[load.known & (load.value < 0)] = 0
     asked = pl.DataFrame(
         {
-            "site_id": layout.sites.gather(pl.Series(ready.site)),
+            "site_id": layout.sites[ready.site],
             "window_start": ready.start,
             "import_kwh": imported.series(),
         }

@@ -167,18 +167,19 @@ class Held:
         wanted = np.zeros(len(self._layout.first), np.bool_)
         wanted[sites] = True
         used = np.flatnonzero(self.slots["used"])
-        return used[wanted[self.slots["site"][used]]]
+        theirs: Ints = used[wanted[self.slots["site"][used]]]
+        return theirs
 
     def rows(self, slots: Ints) -> pl.DataFrame:
         """Return what slots hold, as `HELD`, in the order of sites, time and meters."""
         ready = self.ready(slots)
         of_minute = self.slots[self._in_order(slots)].take(ready.place)
-        site = pl.Series(ready.site[ready.place])
+        site = ready.site[ready.place]
         columns: dict[str, pl.Series] = {
-            "tenant_id": self._layout.tenants.gather(site),
-            "site_id": self._layout.sites.gather(site),
-            "meter_id": self._layout.names.gather(pl.Series(ready.meter)),
-            "meter_kind": _KIND_NAMES.gather(pl.Series(ready.cells["kind"].astype(np.int64))),
+            "tenant_id": self._layout.tenants[site],
+            "site_id": self._layout.sites[site],
+            "meter_id": self._layout.names[ready.meter],
+            "meter_kind": _KIND_NAMES[ready.cells["kind"].astype(np.int64)],
             "window_start": pl.Series(ready.start[ready.place]),
             "import_kwh": pl.Series(ready.cells["import_kwh"].copy(), nan_to_null=True),
             "export_kwh": pl.Series(ready.cells["export_kwh"].copy(), nan_to_null=True),

@@ -13,6 +13,8 @@ from schemas.balance import BALANCE_ROWS, METER, SITE, VIRTUAL
 from schemas.window import WINDOW_S
 
 _PARTS = (METER, SITE, VIRTUAL)  # in the order of the rows of a minute
+_PART_NAMES, _KIND_NAMES = pl.Series(_PARTS), pl.Series(KINDS, dtype=pl.String)
+_NOTHING = pl.Series([None], dtype=pl.String)
 
 
 class _Shared(NamedTuple):
@@ -92,31 +94,31 @@ def rows_of(ready: Ready, layout: Layout, sites: Sites, meters: Meters, virtual:
 
     def texts(of_meters: pl.Series | None, of_virtual: pl.Series | None, of_sites: str | None = None) -> pl.Series:
         parts = (
-            pl.repeat(of_sites, number, dtype=pl.String, eager=True),
-            pl.repeat(None, users, dtype=pl.String, eager=True) if of_meters is None else of_meters,
-            pl.repeat(None, others, dtype=pl.String, eager=True) if of_virtual is None else of_virtual,
+            pl.Series([of_sites], dtype=pl.String).new_from_index(0, number),
+            _NOTHING.new_from_index(0, users) if of_meters is None else of_meters,
+            _NOTHING.new_from_index(0, others) if of_virtual is None else of_virtual,
         )
-        return pl.concat([one.alias("") for one in parts]).gather(pl.Series(order))
+        return pl.concat([one.alias("") for one in parts])[order]
 
-    meter, virtually = pl.Series(ready.meter[meters.window]), pl.Series(virtual.number)
-    kinds = pl.Series(KINDS, dtype=pl.String).gather(pl.Series(ready.cells["kind"][meters.window].astype(np.int64)))
-    site, place = pl.Series(ready.site[minute]), pl.Series(minute)
+    meter, virtually = ready.meter[meters.window], virtual.number
+    kinds = _KIND_NAMES[ready.cells["kind"][meters.window].astype(np.int64)]
+    site = ready.site[minute]
     negative_rest = np.where(meters.rest.known & (meters.rest.value < 0), len(FLAGS) - 1, UNKNOWN)
     known_load = Amount(meters.load, np.ones(users, np.bool_))
     no_virtual = np.full(others, UNKNOWN)
     cost, emitted, market = shared.to_share
     columns: dict[str, pl.Series] = {
-        "tenant_id": layout.tenants.gather(site),
-        "site_id": layout.sites.gather(site),
-        "part": pl.Series(_PARTS).gather(pl.Series(part)),
-        "name": texts(layout.names.gather(meter), layout.virtual_names.gather(virtually), ""),
+        "tenant_id": layout.tenants[site],
+        "site_id": layout.sites[site],
+        "part": _PART_NAMES[part],
+        "name": texts(layout.names[meter], layout.virtual_names[virtually], ""),
         "meter_kind": texts(kinds, None),
-        "equipment_class": texts(layout.classes.gather(meter), layout.virtual_classes.gather(virtually)),
-        "area": texts(layout.areas.gather(meter), None),
+        "equipment_class": texts(layout.classes[meter], layout.virtual_classes[virtually]),
+        "area": texts(layout.areas[meter], None),
         "window_start": pl.Series(ready.start[minute]).cast(BALANCE_ROWS["window_start"]),
-        "window_s": pl.repeat(WINDOW_S, len(order), dtype=pl.Int32, eager=True),
-        "local_day": sites.local_day.gather(place),
-        "period": sites.period.gather(place),
+        "window_s": pl.Series(np.full(len(order), WINDOW_S, np.int32)),
+        "local_day": sites.local_day[minute],
+        "period": sites.period[minute],
         "import_kwh": amounts(sites.imported),
         "export_kwh": amounts(sites.exported),
         "generation_kwh": amounts(sites.generated),
@@ -139,4 +141,4 @@ def rows_of(ready: Ready, layout: Layout, sites: Sites, meters: Meters, virtual:
 
 def _named(names: tuple[str, ...] | list[str], codes: Ints) -> pl.Series:
     """Names by their place; `UNKNOWN` is null."""
-    return pl.Series([*names, None], dtype=pl.String).gather(pl.Series(np.where(codes < 0, len(names), codes)))
+    return pl.Series([*names, None], dtype=pl.String)[np.where(codes < 0, len(names), codes)]

@@ -144,7 +144,7 @@ class Balance:
         if not due.any():
             return NOTHING
         sites = np.unique(rows["site"][due])
-        self._changed.update(self._layout.sites.gather(pl.Series(sites)))
+        self._changed.update(self._layout.sites[sites])
         ready = self._held.ready(pending[due & ~orphan])
         worst = np.zeros(len(pending), np.int64)
         worst[due] = self._held.worst(pending[due])
@@ -183,7 +183,7 @@ class Balance:
         """Say of minutes whether they were let go."""
         if self._let_go.is_empty():
             return np.zeros(len(site), np.bool_)
-        asked = pl.DataFrame({"site_id": self._layout.sites.gather(pl.Series(site)), "window_start": start})
+        asked = pl.DataFrame({"site_id": self._layout.sites[site], "window_start": start})
         return minutes.is_let_go(self._let_go, asked).to_numpy()
 
     def _ageing(self, sites: Ints) -> tuple[Ints, Ints] | tuple[()]:
@@ -208,9 +208,7 @@ class Balance:
         np.minimum.at(self._oldest, rows["site"][stays], rows["start"][stays])
         if not old.any():
             return
-        gone = pl.DataFrame(
-            {"site_id": self._layout.sites.gather(pl.Series(rows["site"][old])), "window_start": rows["start"][old]}
-        )
+        gone = pl.DataFrame({"site_id": self._layout.sites[rows["site"][old]], "window_start": rows["start"][old]})
         self._let_go = minutes.joined(self._let_go, gone)
         self._held.drop(slots[old])
 

@@ -182,7 +182,7 @@ class Layout:
 
     @cached_property
     def _by_name(self) -> ByName:
-        return ByName(self.sites.gather(pl.Series(self.site_of)), self.names, np.arange(len(self.names)))
+        return ByName(self.sites[self.site_of], self.names, np.arange(len(self.names)))
 
 
 def _ints(values: Iterable[int]) -> Ints:

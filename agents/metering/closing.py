@@ -23,6 +23,7 @@ from schemas.window import WINDOW_MS, WINDOW_ROWS, WINDOW_S, Quality
 
 _QUALITIES = pl.Series([Quality.MEASURED.value, Quality.PARTIAL.value, Quality.ESTIMATED.value], dtype=pl.String)
 _MEASURED, _PARTIAL, _ESTIMATED = range(3)
+_UNKNOWN = pl.Series([None], dtype=pl.Float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +243,8 @@ def windows_of(due: Segments, meters: Ints, known: Meters) -> tuple[pl.DataFrame
     guessed = np.logical_or.reduceat(((due.gap & ~due.by_power) | (due.how == RESET))[of], firsts)
     quality = np.where(guessed, _ESTIMATED, np.where(covered_ms < WINDOW_MS, _PARTIAL, _MEASURED))
     a_offset, b_offset = due.a["raw_offset"][of], due.b["raw_offset"][of]
-    reactive = pl.repeat(None, len(firsts), dtype=pl.Float64, eager=True)
+    unknown = _UNKNOWN.new_from_index(0, len(firsts))
+    reactive = unknown
     if due.reactive_e is not None:
         # Null where a part is not known: a power factor must not be made of unequal minutes.
         shares = np.add.reduceat(share_of_energy(due.reactive_e[of], part, dt), firsts)
@@ -250,14 +252,14 @@ def windows_of(due: Segments, meters: Ints, known: Meters) -> tuple[pl.DataFrame
     columns: dict[str, pl.Series] = {
         **known.named(meters[place]),
         "window_start": pl.Series(start[firsts]).cast(TIMESTAMP),
-        "window_s": pl.repeat(WINDOW_S, len(firsts), dtype=pl.Int32, eager=True),
+        "window_s": pl.Series(np.full(len(firsts), WINDOW_S, np.int32)),
         "import_kwh": _summed(import_part, firsts),
         "export_kwh": _summed(export_part, firsts),
         "import_kvarh": reactive,
         "covered_s": pl.Series(covered_ms / 1000),
-        "quality": _QUALITIES.gather(pl.Series(quality)),
-        "revision": pl.repeat(0, len(firsts), dtype=pl.Int32, eager=True),
-        "previous_import_kwh": pl.repeat(None, len(firsts), dtype=pl.Float64, eager=True),
+        "quality": _QUALITIES[quality],
+        "revision": pl.Series(np.zeros(len(firsts), np.int32)),
+        "previous_import_kwh": unknown,
         "raw_partition": pl.Series(due.b["raw_partition"][of[firsts]].astype(np.int32)),
         "raw_offset_first": pl.Series(np.minimum.reduceat(np.minimum(a_offset, b_offset), firsts)),
         "raw_offset_last": pl.Series(np.maximum.reduceat(np.maximum(a_offset, b_offset), firsts)),

@@ -231,12 +231,12 @@ class Meters:
     def named(self, meters: Ints) -> dict[str, pl.Series]:
         """Return `tenant_id`, `site_id`, `meter_id` and `meter_kind` of these meters."""
         index, config = self._indexed(), self._config.take(meters)
-        site = pl.Series(config["site"].astype(np.int64))
+        site = config["site"]
         return {
-            "tenant_id": index.tenants.gather(site),
-            "site_id": index.sites.gather(site),
-            "meter_id": index.names.gather(pl.Series(meters)),
-            "meter_kind": _KIND_NAMES.gather(pl.Series(config["kind"].astype(np.int64))),
+            "tenant_id": index.tenants[site],
+            "site_id": index.sites[site],
+            "meter_id": index.names[meters],
+            "meter_kind": _KIND_NAMES[config["kind"]],
         }
 
     def _range(self, size: int) -> int:
@@ -268,7 +268,7 @@ class _Index:
         self.names = pl.Series("meter_id", names, dtype=pl.String)
         self.site_rank = np.empty(len(sites), np.int64)
         self.site_rank[self.sites.arg_sort().to_numpy()] = np.arange(len(sites))
-        own = self.sites.gather(pl.Series(site_of[used])), self.names.gather(pl.Series(used))
+        own = self.sites[site_of[used]], self.names[used]
         self.by_name = ByName(*own, used)
 
 

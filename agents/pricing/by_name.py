@@ -67,9 +67,9 @@ class ByName:
             return found
         given = site_ids, meter_ids
         if len(hits) < len(found):
-            given = site_ids.gather(pl.Series(hits)), meter_ids.gather(pl.Series(hits))
-        places = pl.Series(found[hits])
-        alike = ((self._names.gather(places) == given[1]) & (self._sites.gather(places) == given[0])).fill_null(False)
+            given = site_ids[hits], meter_ids[hits]
+        places = found[hits]
+        alike = ((self._names[places] == given[1]) & (self._sites[places] == given[0])).fill_null(False)
         if not alike.all():
             found[hits[~alike.to_numpy()]] = -1
         return found

@@ -93,7 +93,11 @@ class CarbonShelf:
         days
             Local day (Date).
         """
-        wanted = numbers.cast(pl.Int64).to_numpy() * _ROOM_DAYS + days.to_physical().cast(pl.Int64).to_numpy()
+        return self.of_numbers(numbers.cast(pl.Int64).to_numpy(), days.to_physical().cast(pl.Int64).to_numpy())
+
+    def of_numbers(self, numbers: NDArray[np.int64], days: NDArray[np.int64]) -> pl.DataFrame:
+        """Return the same for arrays; days since 1970."""
+        wanted = numbers * _ROOM_DAYS + days
         found = np.searchsorted(self._places, wanted)
         inside = np.minimum(found, max(self._places.size - 1, 0))
         if not self._places.size or not (self._places[inside] == wanted).all():
