@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from agents.pricing.by_name import ByName
 from schemas.window import Quality
 
 QUARTER_MIN = 15
@@ -31,6 +32,7 @@ class Quarters:
     def __init__(self) -> None:
         self._row: dict[tuple[str, str], int] = {}
         self._keys: list[tuple[str, str]] = []
+        self._by_name: ByName | None = None
         self.quarter = np.full(_GROWTH, -1, np.int64)
         self.kwh = np.zeros(_GROWTH)
         self.measured = np.zeros(_GROWTH, np.int16)
@@ -43,6 +45,7 @@ class Quarters:
         if found is None:
             found = self._row[key] = len(self._keys)
             self._keys.append(key)
+            self._by_name = None
             if found == len(self.quarter):
                 self.quarter = np.concatenate([self.quarter, np.full(found, -1, np.int64)])
                 self.kwh = np.concatenate([self.kwh, np.zeros(found)])
@@ -54,6 +57,7 @@ class Quarters:
         """Take no more windows of a meter; its running quarter hour is dropped."""
         row = self._row.pop((site, meter), None)
         if row is not None:
+            self._by_name = None
             self.quarter[row] = -1
 
     def key(self, row: int) -> tuple[str, str]:
@@ -68,9 +72,9 @@ class Quarters:
         windows
             Columns of `schemas.window.WINDOW_ROWS`; revisions, and meters that are not watched, are passed over.
         """
-        first = windows.filter(pl.col("revision") == 0)
-        keys = zip(first["site_id"], first["meter_id"], strict=True)
-        rows = np.array([self._row.get(key, -1) for key in keys], np.int64)
+        is_first = windows["revision"] == 0
+        first = windows if is_first.all() else windows.filter(is_first)
+        rows = self._named().find(first["site_id"], first["meter_id"])
         if (rows < 0).any():
             first, rows = first.filter(pl.Series(rows >= 0, dtype=pl.Boolean)), rows[rows >= 0]
         if first.is_empty():
@@ -78,7 +82,7 @@ class Quarters:
         is_measured = (first["quality"] == Quality.MEASURED.value) & first["import_kwh"].is_not_null()
         measured = is_measured.to_numpy()
         energy_kwh = np.where(measured, first["import_kwh"].fill_null(0.0).to_numpy(), 0.0)
-        quarters = first["window_start"].dt.epoch("s").to_numpy() // (60 * QUARTER_MIN)
+        quarters = first["window_start"].to_physical().to_numpy() // (60_000 * QUARTER_MIN)
         for quarter in np.unique(quarters).tolist():
             at = quarters == quarter
             here = rows[at]
@@ -113,6 +117,13 @@ class Quarters:
         """Take up what `numbers` gave."""
         row = self.watch(site, meter)
         self.quarter[row], self.kwh[row], self.measured[row], self.minutes[row] = numbers
+
+    def _named(self) -> ByName:
+        if self._by_name is None:
+            sites, meters = ([key[part] for key in self._row] for part in (0, 1))
+            rows = np.fromiter(self._row.values(), np.int64)
+            self._by_name = ByName(pl.Series(sites, dtype=pl.String), pl.Series(meters, dtype=pl.String), rows)
+        return self._by_name
 
     def _closed(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Iterator[Closed]:
         for row in rows.tolist():

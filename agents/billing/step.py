@@ -24,6 +24,7 @@ from agents.pricing.pricing import Reference
 from schemas.bill import DEMAND_LIVE_RECORD, DEMAND_RECORD, DEMAND_WINDOW_MIN, DEMAND_WINDOW_S, LEDGER_RECORD
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
 from schemas.reference.charges import Charges
+from schemas.registry import MeterKind
 from schemas.topics import DEMAND, DEMAND_LIVE, LEDGER
 
 # A quarter hour is sent without a silent meter after this much arrival time; the meter's share follows as a revision.
@@ -177,10 +178,12 @@ class Billing:
         return NOTHING
 
     def _move(self, rows: pl.DataFrame) -> Outcome:
-        columns = ["site_id", "meter_id", pl.col("ts").dt.epoch("ms"), "power_kw", "open_import_kwh"]
-        for site, meter, ts, power_kw, open_kwh in (
-            rows.filter(pl.col("meter_kind") == "grid").select(columns).iter_rows()
-        ):
+        is_grid = rows["meter_kind"] == MeterKind.GRID.value
+        if not is_grid.any():
+            return NOTHING
+        grid = rows.filter(is_grid)
+        columns = (grid[name] for name in ("site_id", "meter_id", "ts", "power_kw", "open_import_kwh"))
+        for site, meter, ts, power_kw, open_kwh in zip(*(each.to_physical() for each in columns), strict=True):
             if self._minutes.row(site, meter) is None:
                 continue
             live = self._bills[site].live

@@ -23,6 +23,7 @@ from schemas.window import WINDOW_MS, WINDOW_S
 
 # A minute is sent without a silent meter after this much arrival time; the meter's share follows as a revision.
 HOLD_MS = 120_000
+_NEVER = 1 << 62
 
 
 class Emissions:
@@ -42,6 +43,7 @@ class Emissions:
         self._states: dict[str, SiteState] = {}
         self._learnt = True
         self._waiting = minutes.EMPTY
+        self._looked_until: int | None = None  # until this tick nothing is due that was not; None: not known [ms UTC]
         self._fresh: list[pl.DataFrame] = []
         self._moved: set[str] = set()
         self._changed: set[str] = set()
@@ -93,6 +95,7 @@ class Emissions:
             self._fresh.append(fresh)
             (self._moved.add if moved else self._moved.discard)(site)
         self._waiting = pl.concat(waiting)
+        self._looked_until = None
         self._learnt = False
 
     def _configure(self, record: SiteRecord) -> Outcome:
@@ -124,9 +127,12 @@ class Emissions:
         return NOTHING
 
     def _move(self, rows: pl.DataFrame) -> Outcome:
-        grid = rows.filter(pl.col("meter_kind") == MeterKind.GRID.value)
-        columns = ["site_id", "meter_id", pl.col("ts").dt.epoch("ms"), "power_kw", "open_import_kwh"]
-        for site, meter, ts, newest_kw, open_kwh in grid.select(columns).iter_rows():
+        is_grid = rows["meter_kind"] == MeterKind.GRID.value
+        if not is_grid.any():
+            return NOTHING
+        grid = rows.filter(is_grid)
+        columns = (grid[name] for name in ("site_id", "meter_id", "ts", "power_kw", "open_import_kwh"))
+        for site, meter, ts, newest_kw, open_kwh in zip(*(each.to_physical() for each in columns), strict=True):
             live = self._states[site].live
             # A window that closed by waiting says nothing new about power.
             power_kw = live[meter].power_kw if newest_kw is None and meter in live else newest_kw
@@ -140,15 +146,19 @@ class Emissions:
         if not self._learnt:
             self._pricing.learn(state.record for state in self._states.values())
             self._learnt = True
+            self._looked_until = None
         if self._fresh:
             fresh, self._fresh = pl.concat(self._fresh), []
             if not fresh.is_empty():
+                self._looked_until = None
                 self._changed.update(fresh["site_id"].unique())
                 if self._says_live:
                     self._settle(minutes.changes(fresh))
                 self._waiting = minutes.gathered(self._waiting, fresh)
-        if self._waiting["fresh"].any():
+        if self._looked_until is None or arrived_at > self._looked_until:
             ready = self._ready(arrived_at)
+            due_at = self.due_at()
+            self._looked_until = _NEVER if due_at is None else due_at - 1
             if not ready.is_empty():
                 outputs.append(Output(EMISSIONS, rows=ready))
         if self._moved:
@@ -178,7 +188,10 @@ class Emissions:
 
     def _ready(self, arrived_at: int) -> pl.DataFrame:
         """Take the minutes that can be sent: complete ones, and those that waited long enough for a meter."""
-        counted = self._pricing.with_grid_meters(minutes.added_up(self._waiting.filter("fresh")))
+        fresh = self._waiting.filter("fresh")
+        if fresh.is_empty():
+            return fresh
+        counted = self._pricing.with_grid_meters(minutes.added_up(fresh))
         missing = pl.col("grid_meters") - pl.col("meters")
         waited = arrived_at - pl.col("waiting_since") > HOLD_MS
         # A revision of one meter, of a minute whose other meters are no longer held, must not stand for all of them.

@@ -355,7 +355,7 @@ def _as_points(rows: pl.DataFrame, config: Rows, arrived_at: int) -> Rows:
     """
     points = np.empty(rows.height, POINT)
     multiplier = config["multiplier"]
-    points["ts"] = rows["ts"].dt.epoch("ms").to_numpy()
+    points["ts"] = rows["ts"].to_physical().to_numpy()
     for measure in MEASURES:
         # A batch of an older release does not have every measure.
         points[measure] = rows[measure].to_numpy() * multiplier if measure in rows.columns else np.nan

@@ -289,3 +289,29 @@ def test_export_above_generation_is_flagged_and_self_use_is_not_negative(agent: 
     found = row(fed(agent, [site_at(site), rows_at(Kind.WINDOWS, 0, rows), tick_at(0)]))
 
     assert (found["load_kwh"], found["self_use_kwh"], found["flag"]) == (2.0, 0.0, "export_above_generation")
+
+
+def test_what_is_held_of_a_meter_that_left_the_registry_stays_part_of_its_minute(reference: Reference):
+    before, after = (
+        a_site("mill", a_meter("main"), sub("press"), sub("pump")),
+        a_site("mill", a_meter("main"), sub("pump")),
+    )
+    messages = [
+        site_at(before),
+        closed(main=10.0, press=4.0),
+        tick_at(0),
+        site_at(after, 2, s=1),
+        tick_at(1),
+    ]
+    agent, told = Balance(reference), Balance(reference)
+
+    (*_, last) = fed(agent, messages)
+    fed(told, messages[:3])
+    restarted = Balance(reference)
+    restarted.restore(told.snapshot())
+    (*_, again) = fed(restarted, messages[3:])
+
+    # Two windows, and the site has two meters now: the minute is complete, and nothing hangs where the press was.
+    assert (row([last])["load_kwh"], row([last], "main")["own_kwh"]) == (10.0, 10.0)
+    assert [one["name"] for one in sent([last], Kind.BALANCE)] == ["main", ""]
+    assert sent([again], Kind.BALANCE) == sent([last], Kind.BALANCE)
