@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from sinks.clickhouse.records import Record
 from sinks.clickhouse.rows import TableSpec
 from sinks.clickhouse.writer import BlockResult, Resume
 from streams.accounting.segment import Segment, Tally, note
+from streams.block_size import ACCOUNTING_BLOCKS, HISTORY_BLOCKS, BlockSize
 from streams.embedded.ends import end_offsets
 from streams.health.behind import Place, Reach
 from streams.history_thread import HistoryThread
@@ -38,31 +39,8 @@ log = logging.getLogger(__name__)
 HELD_BYTES = 128 << 20  # what may be held of all partitions, and one poll more, before it is stored
 _POLL_BATCHES = 100  # a batch may hold thousands of rows, and all of a poll is decoded at once
 _POLL_RECORDS = 5_000  # of one row each
-_WAIT_MS = 200
+_PAUSE_S = 0.2  # between two polls that brought all there was: taking much at once costs hardly more than taking little
 _RETRY_S = 1.0
-_ACCOUNTING_AGE_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class BlockSize:
-    """When what is held for one partition is stored.
-
-    Parameters
-    ----------
-    rows, age_s
-        As soon as one of them is reached.
-    when_idle
-        Also when a poll brought nothing.
-    """
-
-    rows: int
-    age_s: float
-    when_idle: bool
-
-
-HISTORY_BLOCKS = BlockSize(100_000, 2.0, when_idle=True)
-# Each block is at least one file per partition and day, and a compaction has to read them all again.
-ARCHIVE_BLOCKS = BlockSize(250_000, 900.0, when_idle=False)
 
 
 class BlockWriter(Protocol):
@@ -125,7 +103,9 @@ class Storing(Service):
         self._unsettled: set[str] = set()  # topics of which sums wait
         self._open: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
-        self._oldest: dict[TopicPartition, float] = {}
+        self._oldest: dict[TopicPartition, float] = {}  # since when the first of what is held waits
+        self._newest: dict[TopicPartition, float] = {}  # when the last row of it came
+        self._due_commits: dict[TopicPartition, int] = {}
         self._busy = asyncio.Lock()  # stopping may begin in the middle of a round
         self.available = True
         self._stored: dict[TopicPartition, int] = {}
@@ -154,7 +134,9 @@ class Storing(Service):
         """Connect."""
         await self._producer.start()
         await self._consumer.start()
-        self._consumer.subscribe(list(self._writers), listener=_Reopen(self._store, self._open, self._oldest))
+        self._consumer.subscribe(
+            list(self._writers), listener=_Reopen(self._store, self._open, self._oldest, self._newest)
+        )
 
     async def on_stop(self) -> None:
         """Store what is held, then leave the group."""
@@ -163,6 +145,7 @@ class Storing(Service):
                 async with self._busy:
                     await self._flush_due(everything=True)
                     await self._settle(everything=True)
+                    await self._commit()
                     await self._tell()
         await leave(self._consumer)
         await leave(self._producer)
@@ -172,7 +155,9 @@ class Storing(Service):
         while not self.should_stop:
             try:
                 async with self._busy:
-                    await self._round()
+                    may_have_more = await self._round()
+                if not may_have_more:
+                    await self.sleep(_PAUSE_S)
             except SinkUnavailable as error:
                 await self._wait_for_store(error)
             except (KafkaError, OSError) as error:
@@ -185,7 +170,8 @@ class Storing(Service):
                 await self._on_bug(error)
                 return
 
-    async def _round(self) -> None:
+    async def _round(self) -> bool:
+        """Take some, store what is due, and return whether there may be more at hand."""
         if not self.available:
             await self._flush_due(everything=True)
         fresh = self._consumer.assignment() - self._open
@@ -193,29 +179,35 @@ class Storing(Service):
             await self._take_over(fresh)
         self._consumer.resume(*(self._paused & self._consumer.assignment()))
         self._paused.clear()
-        polled = await self._poll()
+        polled, may_have_more = await self._poll()
         for place, records in polled.items():
             if place in self._open:
                 await self._add(place, records)
-        held_bytes = sum(self._writers[place.topic].bytes_pending(place.partition) for place in self._oldest)
-        METRICS.sink_held_bytes.labels(self._store).set(held_bytes)
-        idle = not polled and (self._blocks.when_idle or self._hurry)
-        await self._flush_due(everything=held_bytes >= HELD_BYTES, idle=idle)
+        await self._flush_due(everything=self._hurry and not polled)
+        await self._keep_within_bounds()
         await self._settle(everything=self._hurry)
         self.available = True
+        await self._commit()
         await self._tell()
+        return may_have_more
 
-    async def _poll(self) -> dict[TopicPartition, list[ConsumerRecord]]:
-        """Return some messages: as many as may be decoded at once, which are few of batches and many of single rows."""
-        batches = [place for place in self._consumer.assignment() if place.topic in self._batched]
-        singles = self._consumer.assignment() - set(batches)
-        polled = await self._consumer.getmany(*batches, timeout_ms=0, max_records=_POLL_BATCHES) if batches else {}
-        wait_ms = 0 if polled else _WAIT_MS
-        if singles:
-            polled |= await self._consumer.getmany(*singles, timeout_ms=wait_ms, max_records=_POLL_RECORDS)
-        elif not polled:
-            polled = await self._consumer.getmany(timeout_ms=wait_ms, max_records=_POLL_BATCHES)
-        return polled
+    async def _poll(self) -> tuple[dict[TopicPartition, list[ConsumerRecord]], bool]:
+        """Return some messages, and whether there may be more of them at hand.
+
+        As many as may be decoded at once, which are few of batches and many of single rows.
+        """
+        assigned = self._consumer.assignment()
+        batches = [place for place in assigned if place.topic in self._batched]
+        polled: dict[TopicPartition, list[ConsumerRecord]] = {}
+        may_have_more = False
+        for places, most in ((batches, _POLL_BATCHES), (assigned - set(batches), _POLL_RECORDS)):
+            if places:
+                some = await self._consumer.getmany(*places, timeout_ms=0, max_records=most)
+                may_have_more |= sum(map(len, some.values())) >= most
+                polled |= some
+        if not assigned:
+            await self._consumer.getmany(timeout_ms=0)  # keeps the membership in the group alive
+        return polled, may_have_more
 
     async def reached(self, ends: Mapping[tuple[str, int], int]) -> bool:
         """Return whether everything before these ends has been stored, and said to be.
@@ -266,6 +258,7 @@ class Storing(Service):
     async def _add(self, place: TopicPartition, records: list[ConsumerRecord]) -> None:
         taken = [Record(one.offset, one.timestamp, one.key, one.value or b"", dict(one.headers)) for one in records]
         writer = self._writers[place.topic]
+        rows_before = writer.rows_pending(place.partition)
         try:
             await self._thread.run(lambda: writer.add(place.partition, taken))
         except OffsetGap as gap:
@@ -280,17 +273,35 @@ class Storing(Service):
             self._consumer.seek(place, gap.expected_offset)
         self.moved += len(taken)
         self._taken[place] = Reach(taken[-1].offset + 1, None, taken[-1].timestamp_ms)
-        self._oldest.setdefault(place, time.monotonic())
+        now = time.monotonic()
+        self._oldest.setdefault(place, now)
+        if writer.rows_pending(place.partition) > rows_before:
+            self._newest[place] = now
 
-    async def _flush_due(self, *, everything: bool, idle: bool = False) -> None:
+    async def _flush_due(self, *, everything: bool) -> None:
         now = time.monotonic()
         for place, since in list(self._oldest.items()):
-            # A few rows cost as much as thousands, and nobody waits for these.
-            may_wait = self._writers[place.topic].spec.topic == ACCOUNTING.name and not self._hurry
-            age_s = max(self._blocks.age_s, _ACCOUNTING_AGE_S) if may_wait else self._blocks.age_s
-            due = everything or now - since >= age_s or (idle and not may_wait)
-            if place in self._open and (due or self._rows_pending(place) >= self._blocks.rows):
+            is_accounting = self._writers[place.topic].spec.topic == ACCOUNTING.name and not self._hurry
+            size = ACCOUNTING_BLOCKS if is_accounting and self._store == HISTORY else self._blocks
+            quiet_s = now - self._newest.get(place, now)
+            due = size.is_due(rows=self._rows_pending(place), waits_s=now - since, quiet_s=quiet_s)
+            if place in self._open and (everything or due):
                 await self._flush(place)
+
+    async def _keep_within_bounds(self) -> None:
+        """Store the largest blocks when more is held than may be."""
+        held_bytes = {
+            place: self._writers[place.topic].bytes_pending(place.partition)
+            for place in self._oldest
+            if place in self._open
+        }
+        METRICS.sink_held_bytes.labels(self._store).set(sum(held_bytes.values()))
+        excess = sum(held_bytes.values()) - HELD_BYTES
+        for place in sorted(held_bytes, key=lambda one: held_bytes[one], reverse=True):
+            if excess <= 0:
+                return
+            await self._flush(place)
+            excess -= held_bytes[place]
 
     async def _settle(self, *, everything: bool) -> None:
         """Let the sums follow that have waited long enough."""
@@ -311,8 +322,10 @@ class Storing(Service):
             writer.close(place.partition)
             self._open.discard(place)
             self._oldest.pop(place, None)
+            self._newest.pop(place, None)
             return
         self._oldest.pop(place, None)
+        self._newest.pop(place, None)
         if result is None:
             return
         self._account(place, result)
@@ -320,12 +333,22 @@ class Storing(Service):
         if result.last_offset >= self._stored.get(place, 0):
             # Messages that waited behind a recorded block are in the next one now; nothing else may ever flush it.
             self._oldest[place] = time.monotonic()
+            if writer.rows_pending(place.partition):
+                self._newest[place] = self._oldest[place]
         self._stored[place] = result.last_offset + 1
         METRICS.sink_flush_seconds.labels(writer.spec.table).observe(time.perf_counter() - started)
         METRICS.sink_rows_total.labels(writer.spec.table).inc(result.rows)
         METRICS.sink_duplicates_total.labels(writer.spec.table).inc(result.duplicates)
+        self._due_commits[place] = result.last_offset + 1
+
+    async def _commit(self) -> None:
+        """Commit what was stored, of all partitions at once."""
+        mine = {place: offset for place, offset in self._due_commits.items() if place in self._open}
+        self._due_commits.clear()
+        if not mine:
+            return
         try:
-            await self._consumer.commit({place: result.last_offset + 1})
+            await self._consumer.commit(mine)
         except (CommitFailedError, IllegalStateError):
             log.info("commit_after_rebalance_left_to_the_next_owner")
 
@@ -356,13 +379,18 @@ class Storing(Service):
 
     async def _tell(self) -> None:
         """Say on accounting.v1 what was stored; what the broker does not take is said later."""
-        while self._untold:
-            segment = self._untold[0]
+        segments = list(self._untold)
+        sent = []
+        for segment in segments:
             one = segment.envelope()
-            await self._producer.send_and_wait(
-                self._accounting_topic, one.value, one.key, segment.partition, one.timestamp_ms, one.headers
+            sent.append(
+                await self._producer.send(
+                    self._accounting_topic, one.value, one.key, segment.partition, one.timestamp_ms, one.headers
+                )
             )
-            note([segment], time.time())
+        await asyncio.gather(*sent)
+        note(segments, time.time())
+        for _ in segments:
             self._untold.popleft()
 
     async def _wait_for_store(self, error: SinkUnavailable) -> None:
@@ -383,15 +411,16 @@ class Storing(Service):
 class _Reopen(ConsumerRebalanceListener):
     """Partitions that were revoked are opened anew if they come back."""
 
-    def __init__(self, store: str, is_open: set[TopicPartition], oldest: dict[TopicPartition, float]) -> None:
+    def __init__(self, store: str, is_open: set[TopicPartition], *times: dict[TopicPartition, float]) -> None:
         self._store = store
         self._is_open = is_open
-        self._oldest = oldest
+        self._times = times
 
     def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Forget them; what was not stored is read again by the next owner."""
         self._is_open.clear()
-        self._oldest.clear()
+        for memory in self._times:
+            memory.clear()
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Opening talks to the history store, so the loop does it."""

@@ -26,6 +26,7 @@ from sinks.clickhouse.summing import SUMS_EVERY_S
 from sinks.clickhouse.writer import TableWriter
 from sinks.parquet.writer import ArchiveWriter
 from streams.app import attach_stages, build_app
+from streams.block_size import ARCHIVE_BLOCKS
 from streams.broker import changelog_topic, ensure_topics, log_id
 from streams.embedded.ends import end_offsets
 from streams.frame.pulse import Pulse, StoodStill
@@ -44,7 +45,7 @@ from streams.reference_topic import InForce, ReferenceView
 from streams.registry_topic import RegistryTopicError, RegistryView
 from streams.settings import Settings, broker_addresses
 from streams.stopping import Stopping
-from streams.storing import ARCHIVE_BLOCKS, Storing
+from streams.storing import Storing
 from streams.topology import APP_ID, STORED, stages
 from streams.web.admin import Admin
 

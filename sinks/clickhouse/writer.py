@@ -227,7 +227,7 @@ class TableWriter:
         return self._partitions[partition].rows
 
     def bytes_pending(self, partition: int) -> int:
-        """Return the message bytes held for a partition, waiting ones included: what to bound. [bytes]"""
+        """Return what is held for a partition, messages that wait included: what to bound. [bytes]"""
         state = self._partitions[partition]
         return state.bytes_held + sum(len(record.value) for record in state.waiting)
 
@@ -352,10 +352,11 @@ class TableWriter:
             decoded = self.spec.decode(state.source, inside)
             rows, state.applied_next = new_rows(decoded, state.applied_next)
             if rows.height:
-                state.frames.append(rows.select(*self.spec.columns, MESSAGE))
+                kept = rows.select(*self.spec.columns, MESSAGE)
+                state.frames.append(kept)
+                state.bytes_held += int(kept.estimated_size())
             state.rows += rows.height
             state.duplicates += decoded.height - rows.height
-            state.bytes_held += sum(len(record.value) for record in inside)
             state.next_offset = inside[-1].offset + 1
         state.waiting.extend(records[len(inside) :])
 

@@ -1,6 +1,6 @@
 """What one poll of the field's topic brought, in columns: an object per message would cost more than reading it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -8,6 +8,11 @@ from aiokafka import ConsumerRecord
 
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 ARROW_MAGIC = b"\xff\xff\xff\xff"  # continuation marker every Arrow IPC stream begins with
+
+# What is worked on at once, so that a fetch of a backlog does not become memory many times its size. Arrow streams are
+# compressed, and a hundred bytes of one are ten readings.
+PART_BYTES = 8 << 20
+ARROW_PART_BYTES = 1 << 20
 
 _CREATE_TIME = 0  # the record's timestamp is the sender's, so it says nothing about arrival
 
@@ -94,6 +99,30 @@ class Poll:
 
     def _arrived(self, partition: int, at_ms: int) -> None:
         self.newest_arrivals[partition] = max(at_ms, self.newest_arrivals.get(partition, 0))
+
+    def parts(self) -> Iterator["Poll"]:
+        """Yield it in parts that are small enough to be worked on, in order; a message larger than that is one."""
+        most_bytes = ARROW_PART_BYTES if self.values and self.values[0].startswith(ARROW_MAGIC) else PART_BYTES
+        begin = size = 0
+        for number, value in enumerate(self.values):
+            if size + len(value) > most_bytes and number > begin:
+                yield self._slice(begin, number)
+                begin, size = number, 0
+            size += len(value)
+        yield self if begin == 0 else self._slice(begin, len(self.values))
+
+    def _slice(self, begin: int, end: int) -> "Poll":
+        part = Poll(
+            self.partitions[begin:end],
+            self.offsets[begin:end],
+            self.timestamps_ms[begin:end],
+            self.keys[begin:end],
+            self.values[begin:end],
+            self.headers[begin:end],
+        )
+        for partition, at_ms in zip(part.partitions, part.timestamps_ms, strict=True):
+            part._arrived(partition, at_ms)
+        return part
 
     def __len__(self) -> int:
         return len(self.values)

@@ -159,9 +159,10 @@ class Ingest(Service):
                 generation = self._ranges.generation
                 messages, reached = await self._poll(generation)
                 if messages:
-                    started = time.perf_counter()
-                    await self._pass_on(messages, generation)
-                    METRICS.ingest_batch_seconds.observe(time.perf_counter() - started)
+                    for part in messages.parts():
+                        started = time.perf_counter()
+                        await self._pass_on(part, generation)
+                        METRICS.ingest_batch_seconds.observe(time.perf_counter() - started)
                     self._passed_on.update(reached)
                     self.moved += len(messages)
                 if self._ranges.generation != generation:
