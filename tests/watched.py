@@ -16,6 +16,7 @@ from schemas.production import PRODUCTION_ROWS
 from schemas.reference.catalogue import REFERENCE_VERSION, load_factors, load_tariffs
 from schemas.registry import Site
 from schemas.topics import ANOMALIES, Topic
+from schemas.weather import WEATHER_ROWS
 from schemas.window import WINDOW_ROWS
 
 REFERENCE = Reference(load_factors(), load_tariffs(), REFERENCE_VERSION)
@@ -115,7 +116,7 @@ def days_of(site: Site, first: date, days: int, load: Load) -> Iterator[Message]
         yield day_of(site, first + timedelta(number), load)
 
 
-def made_at(day: date, begin: str, hours: int, line: str | None = None) -> Message:
+def made_at(day: date, begin: str, hours: int, line: str | None = None, units: float = 12.0) -> Message:
     """Something was made."""
     row = {
         "tenant_id": "acme",
@@ -124,7 +125,7 @@ def made_at(day: date, begin: str, hours: int, line: str | None = None) -> Messa
         "ts": at_ms(day, begin),
         "local_day": day,
         "interval_s": hours * 3600,
-        "units_made": 12.0,
+        "units_made": units,
         "unit": "t",
         "shift": None,
         "raw_partition": 0,
@@ -135,6 +136,24 @@ def made_at(day: date, begin: str, hours: int, line: str | None = None) -> Messa
     rows = pl.DataFrame([row], schema=schema, orient="row")
     stamped = rows.with_columns(pl.from_epoch("ts", "ms").dt.replace_time_zone("UTC"))
     return Message(Kind.PRODUCTION, at_ms(day, begin), stamped)
+
+
+def warm_at(day: date, outdoor_c: float) -> Message:
+    """A temperature at noon."""
+    row = {"tenant_id": "acme", "site_id": "mill", "ts": at_ms(day, "12:00"), "local_day": day, "outdoor_c": outdoor_c}
+    rows = pl.DataFrame([row], schema=WEATHER_ROWS | {"ts": pl.Int64()}, orient="row")
+    stamped = rows.with_columns(pl.from_epoch("ts", "ms").dt.replace_time_zone("UTC"))
+    return Message(Kind.WEATHER, at_ms(day, "12:00"), stamped)
+
+
+def times(of: Callable[[date], float], meter: str, load: Load = usual_kw) -> Load:
+    """The load with a meter's power multiplied on each day; other meters are as they were."""
+
+    def changed(name: str, on: date) -> "np.ndarray[tuple[int], np.dtype[np.float64]] | None":
+        powers = load(name, on)
+        return powers if name != meter or powers is None else powers * of(on)
+
+    return changed
 
 
 def told(agent: Anomalies, messages: Iterable[Message], topic: Topic = ANOMALIES) -> list[dict[str, object]]:

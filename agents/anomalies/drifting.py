@@ -32,11 +32,12 @@ LEAST_KEPT_DAYS = 21 + NEWEST_DAYS  # before a day can be expected
 KINDS = (AnomalyKind.DAY_SURGE, AnomalyKind.DAY_SAG, AnomalyKind.DRIFT)
 OFF_DAYS, LEAST_OFF_DAYS = 84, 21  # of which the test for drift knows how far they were off
 
-_RECENT_SHARE, _RECENT_FARTHEST = 0.3, 0.5  # of a day in what the last week had more or less
+_RECENT_SHARE, _RECENT_FARTHEST = 0.3, 4.0  # of a day in what the last week had more or less; mean deviations
 # Of the test, in mean deviations: what is left out of each day, and the sum that says the level has changed.
 _LEFT_OUT, _CHANGED, _KEPT_OF_SUM = 0.5, 15.0, 0.99
 _FARTHEST, _STEPS = 4.0, 31  # mean deviations off; steps of one, so that a day is a byte
-_LEAST_DRIFT = 0.05  # of what is expected
+_LEAST_DRIFT = 0.05  # of a usual working day: a calm meter's test is sharper than anybody wants to be told
+_REMEMBERED_DAYS = 14  # in which a level that was found to have changed may still rise so far
 _ACCEPTED_AFTER_DAYS = 28  # what stays is the new normal
 _BEFORE_DAYS = 28  # with which it is compared
 _SLOTS = 24  # quarter hours of the next day in which meters are judged; grid meters come after those below
@@ -128,7 +129,7 @@ class Drifting:
             float(kw) / band.usual_kw - band.expected(day)
             for kw, day in zip(self.kept_kw[-NEWEST_DAYS:], days[-NEWEST_DAYS:], strict=True)
         ]
-        seen = _Seen(band, days, ts, newest, _recent(newest[:-1]), episodes, quiet)
+        seen = _Seen(band, days, ts, newest, _recent(newest[:-1], band), episodes, quiet)
         self.above_kw = seen.new * band.usual_kw
         said: list[Said] = []
         for kind, limit, sign in ((KINDS[0], self.surge, 1), (KINDS[1], self.sag, -1)):
@@ -206,15 +207,18 @@ class Drifting:
         return [_open(seen.episodes, episode)]
 
     def _has_changed(self) -> bool:
-        """Return whether the newest day is the one at which the test says that the level has risen."""
+        """Return whether the test says of one of the newest days that the level has risen."""
         if len(self.off) < LEAST_OFF_DAYS:
             return False
         test = PageHinkley(
             min_instances=LEAST_OFF_DAYS, delta=_LEFT_OUT, threshold=_CHANGED, alpha=_KEPT_OF_SUM, mode="up"
         )
-        for deviations in self._deviations():
+        changed_at = -OFF_DAYS
+        for day, deviations in enumerate(self._deviations()):
             test.update(deviations)
-        return test.drift_detected
+            if test.drift_detected:
+                changed_at = day
+        return changed_at >= len(self.off) - _REMEMBERED_DAYS
 
     def _days_since_change(self) -> int:
         """Return how many days ago it began: behind the day at which the sum of the test is lowest."""
@@ -312,11 +316,13 @@ def _open(episodes: dict[AnomalyKind, Episode], episode: Episode) -> Said:
     return Said(episode, episode.opened_at, Status.OPENED)
 
 
-def _recent(shares: Sequence[float]) -> float:
-    recent = 0.0
-    for share in shares:
-        if np.isfinite(share):
-            recent += _RECENT_SHARE * (min(max(share, -_RECENT_FARTHEST), _RECENT_FARTHEST) - recent)
+def _recent(shares: Sequence[float], band: Band) -> float:
+    """Return what days had more or less; one far off counts little, or the next would seem to be off the other way."""
+    known = [share for share in shares if np.isfinite(share)]
+    recent = float(np.median(known)) if known else 0.0
+    farthest = _RECENT_FARTHEST * band.deviation
+    for share in known:
+        recent += _RECENT_SHARE * min(max(share - recent, -farthest), farthest)
     return recent
 
 

@@ -14,10 +14,10 @@ from agents.anomalies.limits import Limit, Rule
 from agents.anomalies.profile import DayClass, Expectation
 
 # In hours at the running level.
-SURGE = Rule(spans=60, least=30, margin=1.15, floor=0.2)
+SURGE = Rule(spans=60, least=30, margin=1.05, floor=0.2)
 _NEW, _HOUR, _BEFORE = 8, 4, 3  # quarter hours that are judged; of an hour; hours before
 SURGE_QUARTERS = _NEW + _BEFORE * _HOUR
-_EXPLAINED = 0.8  # of the excess that was there before
+_EXPLAINED = 0.8  # of the excess that was there before; or of what was missing, so that a quiet day hides no surge
 QUARTER_H = 0.25
 
 
@@ -73,7 +73,7 @@ class Surging:
             for begin in range(0, _BEFORE * _HOUR, _HOUR)
             if (known := [value for value in values[begin : begin + _HOUR] if value is not None])
         ]
-        explained = max(0.0, median(before)) if before else 0.0
+        explained = median(before) if before else 0.0
         score = (sum(new) - _EXPLAINED * explained * _NEW) * QUARTER_H
         self.counted = True
         self.highest = max(self.highest, score)
