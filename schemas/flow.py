@@ -31,12 +31,13 @@ class Kind(StrEnum):
     PRODUCTION = "production"
     FEEDBACK = "feedback"
     ZONES = "zones"
+    HISTORY = "history"
     # JSON {"revision": n, "site": {...}, "edition": {...}}: configuration travels in front of the data it governs
     SITE = "site"
 
 
 # What is known around the energy. Only agents that ask for it are given it: `StageSpec.context`.
-CONTEXT = frozenset({Kind.WEATHER, Kind.PRODUCTION, Kind.FEEDBACK, Kind.ZONES})
+CONTEXT = frozenset({Kind.WEATHER, Kind.PRODUCTION, Kind.FEEDBACK, Kind.ZONES, Kind.HISTORY})
 # What is made of the readings. Agents that do not need it are spared it: `StageSpec.windows`.
 ENERGY_KINDS = frozenset({Kind.WINDOWS, Kind.LIVE})
 

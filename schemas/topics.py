@@ -106,6 +106,8 @@ SITE_PRODUCTION = Topic("site.production.v1", "site_id", Encoding.JSON, retentio
 # What people say of anomalies and advice, and the same as it was taken, for people and the history.
 ANOMALY_FEEDBACK = Topic("anomaly.feedback.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
 SITE_FEEDBACK = Topic("site.feedback.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=64 * MIB)
+# Quarter hours from before, for agents that learn: sent by a command, kept for as long as that takes.
+METER_HISTORY = Topic("meter.history.v1", "site_id", Encoding.FIELD, retention_ms=DAY_MS, broker_timestamp=True)
 # What is measured in zones of buildings, and the same as it was validated.
 ZONE_READINGS = Topic("zone.readings.v1", "site_id", Encoding.FIELD, broker_timestamp=True)
 SITE_ZONES = Topic("site.zones.v1", "site_id", Encoding.JSON, retention_ms=None, retention_bytes=256 * MIB)
@@ -151,6 +153,7 @@ CATALOGUE: tuple[Topic, ...] = (
     ANOMALY_FEEDBACK,
     SITE_FEEDBACK,
     ZONE_READINGS,
+    METER_HISTORY,
     SITE_ZONES,
     BALANCE,
     ANOMALIES,

@@ -9,7 +9,7 @@ meter.readings.v1 -> ingest -> telemetry.v1 -> metering -> energy.v1 -> emission
                        |                          |                 +-> savings -> savings.v1
                        |                          +--> corrections.v1, site.profile.v1
                        +--> dead-letters.v1 <-----+ (and what people said of an anomaly or a measure that is not there)
-weather.v1, production.v1, anomaly.feedback.v1, zone.readings.v1
+weather.v1, production.v1, anomaly.feedback.v1, zone.readings.v1, meter.history.v1 (from `wattloop learn`)
   -> ingest -> telemetry.v1 -> metering -> energy.v1, for the agents that ask for it
        +-> site.weather.v1, site.production.v1, site.feedback.v1, site.zones.v1
 activities.v1 -> activities -> activity.v1, dead-letters.v1
@@ -108,6 +108,7 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
             (ENERGY, CORRECTIONS, DEAD_LETTERS, SITE_PROFILE),
             partial(Metering, settings.allowed_lateness_s, settings.revision_horizon_s),
             context=True,
+            history=True,
         ),
         StageSpec("emissions", ENERGY, (EMISSIONS, SITE_LIVE), partial(Emissions, reference)),
         StageSpec("billing", ENERGY, (DEMAND, DEMAND_LIVE, LEDGER), partial(Billing, reference, load_charges())),
@@ -118,6 +119,7 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
             (ANOMALIES, ANOMALY_LEARNING, DEAD_LETTERS),
             partial(Anomalies, reference),
             context=True,
+            history=True,
             live=False,
             sites_at_once=25,
         ),
@@ -127,6 +129,7 @@ def stages(settings: Settings) -> tuple[StageSpec, ...]:
             (ADVICE, DEAD_LETTERS),
             partial(Advice, reference, load_charges()),
             context=True,
+            history=True,
             live=False,
             sites_at_once=25,
         ),

@@ -87,7 +87,7 @@ def _half_width(variances: tuple[float, float], counts: tuple[int, int], look: i
     if total <= 0:
         return 0.0
     freedom = total**2 / (parts[0] ** 2 / (counts[0] - 1) + parts[1] ** 2 / (counts[1] - 1))
-    quantile = float(stdtrit(freedom, np.array([1 - _ERROR / (look * (look + 1)) / 2]))[0])
+    quantile = float(stdtrit(np.array([freedom]), 1 - _ERROR / (look * (look + 1)) / 2)[0])
     return quantile * math.sqrt(total)
 
 

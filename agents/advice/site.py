@@ -53,6 +53,8 @@ class SiteAdvice:
     measures: list[Measure] = field(default_factory=list)
     cooling_set_c: dict[str, float] = field(default_factory=dict)
     answers: list[dict[str, object]] = field(default_factory=list)
+    past: "SiteAdvice | None" = None  # the history as far as it has come, until it is complete
+    until: int = 0  # of a past: where its history ends [ms UTC]
     packed_record: bytes = field(default=b"", compare=False, repr=False)
 
     @property
@@ -65,6 +67,8 @@ class SiteAdvice:
         self.record, self.packed_record = record, b""
         known = {meter.id: meter for meter in record.site.meters}
         self.load.keep(known)
+        if self.past is not None:
+            self.past.configure(record)
         self.measures = [one for one in self.measures if one.meter is None or one.meter in known]
         self.cooling_set_c = {zone: c for zone, c in self.cooling_set_c.items() if record.site.zone(zone) is not None}
 
@@ -92,7 +96,7 @@ class SiteAdvice:
             _forget_days(load)
             first = today - KEPT_DAYS
         for day in range(first, today):
-            self._fold(day, pricing)
+            self.fold(day, pricing)
             if day % 7 == 0:  # a Sunday: with it a week has ended
                 self._measure(self._view(day + 1, pricing, charges))
         load.running = {day: known for day, known in load.running.items() if day >= today}
@@ -128,7 +132,7 @@ class SiteAdvice:
         terms = pricing.terms({self.site.id: midnight_ms(self.site, today)})[self.site.id]
         return View(self.site, self.load, today, terms.factor_kg_per_kwh, charges, self.cooling_set_c)
 
-    def _fold(self, day: int, pricing: EditionPricing) -> None:
+    def fold(self, day: int, pricing: EditionPricing) -> None:
         """End a local day: its hours go to the tables of days, and its sums to its month."""
         load, site = self.load, self.site
         local = date.fromordinal(day)

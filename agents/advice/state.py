@@ -43,6 +43,7 @@ def to_bytes(state: SiteAdvice) -> bytes:
         "measures": [asdict(one) for one in state.measures],
         "cooling_set_c": state.cooling_set_c,
         "answers": state.answers,
+        "past": None if state.past is None else state.past.until,
     }
     parts = [
         state.packed_record,
@@ -53,6 +54,8 @@ def to_bytes(state: SiteAdvice) -> bytes:
         if not meter.packed:
             meter.packed = _table(meter.days)
         parts.append(meter.packed)
+    if state.past is not None:
+        parts.append(to_bytes(state.past))
     return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
 
@@ -65,6 +68,11 @@ def from_bytes(packed: bytes) -> SiteAdvice:
         parts.append(packed[place - length : place])
     record, text, price, dear, made, *meters = parts
     head = json.loads(zlib.decompress(text))
+    past = None
+    if head["past"] is not None:
+        *meters, packed_past = meters
+        past = from_bytes(packed_past)
+        past.until = head["past"]
     load = SiteLoad(
         {
             name: MeterLoad(_days(days), {int(day): _whole(cells) for day, cells in running.items()}, days)
@@ -84,7 +92,13 @@ def from_bytes(packed: bytes) -> SiteAdvice:
     )
     measures = [_measure(one) for one in head["measures"]]
     return SiteAdvice(
-        SiteRecord.of_json(zlib.decompress(record)), load, measures, head["cooling_set_c"], head["answers"], record
+        SiteRecord.of_json(zlib.decompress(record)),
+        load,
+        measures,
+        head["cooling_set_c"],
+        head["answers"],
+        past,
+        packed_record=record,
     )
 
 

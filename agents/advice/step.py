@@ -1,6 +1,6 @@
 """Advice: what a site could do, what that would save in a year, and whether it did once it was done.
 
-Reads    energy.v1   closed windows, site records, weather, production, zones, feedback and ticks of one partition
+Reads    energy.v1   closed windows, site records, weather, production, zones, feedback, history and ticks
 Yields   advice.v1   measures that are proposed, change, are answered and are verified; at ticks, once a local day
 State    per site: record, hours of four weeks, sums of twelve months, measures; per meter: hours of four weeks
 
@@ -16,6 +16,7 @@ import polars as pl
 from agents.advice.loads import NANO
 from agents.advice.site import SiteAdvice
 from agents.advice.state import from_bytes, to_bytes
+from agents.advice.warming import remember, take_over
 from agents.pricing.editions import EditionPricing
 from agents.pricing.pricing import Reference
 from schemas.advice import ADVICE_RECORD
@@ -56,10 +57,8 @@ class Advice:
             return self._tick()
         if message.kind is Kind.SITE and message.record is not None:
             return self._configure(message.record)
-        if message.kind is Kind.LIVE:
-            return NOTHING
         if rows is None:
-            raise ValueError(f"advice takes windows, live state, context, site records and ticks, not {message.kind}")
+            raise ValueError(f"advice takes windows, context, history, site records and ticks, not {message.kind}")
         for name in rows["site_id"].unique(maintain_order=True):
             self._changed.add(self._of(name).site.id)
         match message.kind:
@@ -71,12 +70,12 @@ class Advice:
                 self._make(rows)
             case Kind.ZONES:
                 self._measure(rows)
+            case Kind.HISTORY:
+                self._remember(rows)
             case Kind.FEEDBACK:
                 return self._hear(rows)
             case _:
-                raise ValueError(
-                    f"advice takes windows, live state, context, site records and ticks, not {message.kind}"
-                )
+                raise ValueError(f"advice takes windows, context, history, site records and ticks, not {message.kind}")
         return NOTHING
 
     def changed(self) -> Iterable[str]:
@@ -207,6 +206,20 @@ class Advice:
             state = self._sites[site]
             if cooling_c is not None and occupied is not False and state.site.zone(zone) is not None:
                 state.cooling_set_c[zone] = cooling_c
+
+    def _remember(self, rows: pl.DataFrame) -> None:
+        """Take in quarter hours of the history, and fold them when they are complete."""
+        columns = ("site_id", "meter_id", "day", "hour", "minute", "power_kw", "until")
+        ordered = self._placed(rows.with_row_index("place"), "ts").sort("place")
+        for site, meter, *place, power_kw, until in ordered.select(columns).iter_rows():
+            state = self._of(site)
+            if meter is not None:
+                day, hour, minute = place
+                remember(state, until, meter, (day, hour, minute), power_kw)
+            elif state.past is not None and state.past.until == until:
+                self._learn()
+                take_over(state, self._pricing)
+                self._moved.add(site)
 
     def _hear(self, rows: pl.DataFrame) -> Outcome:
         """Take in what people say of measures; records follow at the next tick."""

@@ -42,6 +42,8 @@ class SiteWatch:
     sharing: Sharing = field(default_factory=Sharing)
     hearing: Hearing = field(default_factory=Hearing)
     conditions: Conditions = field(default_factory=Conditions)
+    past: "SiteWatch | None" = None  # what it learns from the history, until that is complete
+    until: int = 0  # of a past: where its history ends [ms UTC]
     packed_record: bytes = field(default=b"", compare=False)  # kept, because records hardly ever change
 
     @property
@@ -55,6 +57,8 @@ class SiteWatch:
         known = watched(record.site)
         self.meters = {name: watch for name, watch in self.meters.items() if name in known}
         self.hearing.keep(known)
+        if self.past is not None:
+            self.past.configure(record)
 
     def make(self, intervals: Iterable[Made]) -> None:
         """Take in what was made."""

@@ -56,6 +56,7 @@ def to_bytes(state: SiteWatch, running: Running) -> bytes:
         "sharing": _sharing_head(state.sharing),
         "said": _said(state.hearing),
         "days": state.conditions.numbers(),
+        "past": None if state.past is None else state.past.until,
     }
     head = json.dumps(about, separators=(",", ":"))
     sharing = state.sharing
@@ -66,6 +67,8 @@ def to_bytes(state: SiteWatch, running: Running) -> bytes:
             text = json.dumps(_head(watch), separators=(",", ":")).encode()
             watch.packed = _arrays(watch) + zlib.compress(text, _FASTEST) + _newest(watch)
         parts.append(watch.packed)
+    if state.past is not None:
+        parts.append(to_bytes(state.past, {}))
     return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
 
@@ -78,6 +81,11 @@ def from_bytes(packed: bytes) -> tuple[SiteWatch, Running]:
         parts.append(packed[place - length : place])
     record, text, arrays, *meters = parts
     head = json.loads(text)
+    past = None
+    if head.get("past") is not None:
+        *meters, packed_past = meters
+        past, _ = from_bytes(packed_past)
+        past.until = head["past"]
     read = _meter if head.get("layout") == _LAYOUT else _meter_of_layout_1
     watches = {name: read(part) for name, part in zip(head["meters"], meters, strict=True)}
     site = SiteWatch(
@@ -87,7 +95,8 @@ def from_bytes(packed: bytes) -> tuple[SiteWatch, Running]:
         _sharing(head["sharing"], np.frombuffer(arrays, "<f4")),
         _hearing(head["said"]),
         Conditions.of_numbers(head.get("days", [])),
-        record,
+        past,
+        packed_record=record,
     )
     return site, head["running"]
 

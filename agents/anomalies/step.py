@@ -1,6 +1,6 @@
 """Anomalies: every meter's quarter hours and days are held against what it did before.
 
-Reads    energy.v1      closed windows, site records, weather, production, feedback and ticks of one partition
+Reads    energy.v1      closed windows, site records, weather, production, feedback, history and ticks
 Yields   anomalies.v1   what was opened, went on and ended
          dead letters   what was said of an anomaly that is not there
          anomaly.learning.v1   how far it is with each meter, at the end of a day
@@ -25,6 +25,7 @@ from agents.anomalies.profile import DayClass
 from agents.anomalies.quarters import Closed, Quarters
 from agents.anomalies.site import Made, SiteWatch, class_of, local_place, watched
 from agents.anomalies.state import from_bytes, to_bytes
+from agents.anomalies.warming import begun, take_over
 from agents.pricing.editions import EditionPricing
 from agents.pricing.pricing import Reference
 from schemas.anomaly import ANOMALY_RECORD, AnomalyKind, Status
@@ -71,6 +72,8 @@ class Anomalies:
             return self._hear(message.rows)
         if message.kind is Kind.WEATHER and message.rows is not None:
             return self._warm(message.rows)
+        if message.kind is Kind.HISTORY and message.rows is not None:
+            return self._learn(message.rows)
         if message.kind in (Kind.TICK, Kind.LIVE, Kind.ZONES):
             return NOTHING
         raise ValueError(f"anomalies takes windows, live state, context, site records and ticks, not {message.kind}")
@@ -161,9 +164,7 @@ class Anomalies:
         for name in windows["site_id"].unique(maintain_order=True):
             self._of(name)
             self._changed.add(name)
-        if not self._learnt:
-            self._pricing.learn(state.record for state in self._sites.values())
-            self._learnt = True
+        self._know_prices()
         told, learnt = list[dict[str, object]](), list[dict[str, object]]()
         for closed in self._quarters.take(windows):
             judged = self._judge(closed)
@@ -171,27 +172,49 @@ class Anomalies:
             learnt += judged.learnt
         return _outcome(told, learnt)
 
+    def _learn(self, rows: pl.DataFrame) -> Outcome:
+        """Live through quarter hours of before, and tell nobody."""
+        self._know_prices()
+        columns = ("site_id", "meter_id", pl.col("ts").dt.epoch("ms"), "power_kw", "until")
+        for name, meter, ts, power_kw, until in rows.select(columns).iter_rows():
+            state = self._of(name)
+            self._changed.add(name)
+            past = begun(state, until)
+            if meter is None:
+                take_over(state)
+            elif meter in self._meters[name]:
+                self._judge_at(past, meter, ts // _QUARTER_MS, power_kw)
+        return NOTHING
+
+    def _know_prices(self) -> None:
+        if not self._learnt:
+            self._pricing.learn(state.record for state in self._sites.values())
+            self._learnt = True
+
     def _judge(self, closed: Closed) -> "_Judged":
         name, meter_id = self._quarters.key(closed.row)
-        state = self._sites[name]
+        return self._judge_at(self._sites[name], meter_id, closed.quarter, closed.power_kw)
+
+    def _judge_at(self, state: SiteWatch, meter_id: str, quarter: int, power_kw: float | None) -> "_Judged":
+        name = state.site.id
         meter = self._meters[name][meter_id]
         watch = state.meters.get(meter_id)
         if watch is None:
             watch = state.meters[meter_id] = MeterWatch()
-        at = closed.quarter * _QUARTER_MS
+        at = quarter * _QUARTER_MS
         day, hour = local_place(state.site.time_zone, at)
         terms = self._pricing.terms_of(name, at)
-        wanted, quiet = state.allowed(meter, at, day, hour, closed.power_kw)
+        wanted, quiet = state.allowed(meter, at, day, hour, power_kw)
         moment = Moment(at, day, hour, self._class(state, day), terms, wanted, quiet)
         is_grid = meter.kind is MeterKind.GRID
-        said = watch.take(moment, closed.power_kw, surges=is_grid, may_idle=state.may_idle(meter))
-        quarter_of_day = hour * 4 + closed.quarter % 4
+        said = watch.take(moment, power_kw, surges=is_grid, may_idle=state.may_idle(meter))
+        quarter_of_day = hour * 4 + quarter % 4
         if watch.drifting.is_due and quarter_of_day >= drifting.slot_of(meter_id, is_grid=is_grid):
             said += watch.judge_day(moment, self._days(state, meter, watch.drifting.day))
         if is_grid:
             state.sharing.meter = meter_id
             day_before = state.sharing.day
-            said += state.sharing.take(moment, closed.power_kw)
+            said += state.sharing.take(moment, power_kw)
             if 0 < day_before < state.sharing.day:
                 watch.say([of_sharing(state.sharing)])
         learnt = [record(state.site, meter, one, at) for one in watch.news]

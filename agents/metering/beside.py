@@ -1,4 +1,4 @@
-"""What goes through beside the readings: weather, production, feedback and zones, and what sites are compared by."""
+"""What goes through beside the readings (weather, production, feedback, zones, history), and what compares sites."""
 
 import polars as pl
 
@@ -8,7 +8,7 @@ from schemas.topics import ENERGY, SITE_PROFILE
 
 
 def passed_on(message: Message) -> Outcome:
-    """Pass weather, production, feedback or zones on to the agents behind.
+    """Pass weather, production, feedback, zones or history on to the agents behind.
 
     Raises
     ------
@@ -16,7 +16,7 @@ def passed_on(message: Message) -> Outcome:
         If it is anything else.
     """
     if message.kind not in CONTEXT or message.rows is None:
-        raise ValueError(f"only weather, production, feedback and zones are passed on, not {message.kind}")
+        raise ValueError(f"only weather, production, feedback, zones and history are passed on, not {message.kind}")
     return Outcome([Output(ENERGY, message.kind, message.rows)])
 
 

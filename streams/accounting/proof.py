@@ -11,7 +11,7 @@ import polars as pl
 from clickhouse_connect.driver.client import Client
 
 from schemas.accounting import INGEST, Caused
-from schemas.topics import ACTIVITIES, ANOMALY_FEEDBACK, PRODUCTION, WEATHER, ZONE_READINGS
+from schemas.topics import ACTIVITIES, ANOMALY_FEEDBACK, METER_HISTORY, PRODUCTION, WEATHER, ZONE_READINGS
 from streams.accounting.chain import FIRST, LAST, chained
 from streams.accounting.checks import (
     ALWAYS,
@@ -29,7 +29,9 @@ EXACT = 1e-9  # relative
 
 _GROUP = ("log_id", "station", "topic", "partition")
 # Agents do not account for these.
-_BESIDE = tuple(topic.name for topic in (WEATHER, PRODUCTION, ANOMALY_FEEDBACK, ZONE_READINGS, ACTIVITIES))
+_BESIDE = tuple(
+    topic.name for topic in (WEATHER, PRODUCTION, ANOMALY_FEEDBACK, ZONE_READINGS, METER_HISTORY, ACTIVITIES)
+)
 _COUNTS = ("received", "used", "late", "refused", "flagged", "duplicates", "sent_rows", "sent_import_kwh")
 
 

@@ -53,6 +53,7 @@ class StageSpec:
     yields: tuple[Topic, ...]
     agent: Callable[[], Agent]
     context: bool = False  # whether the agent is given weather, production, feedback and zones
+    history: bool = False  # whether it learns from quarter hours of before
     windows: bool = True  # whether it is given windows and live state; what it is not given is not even decoded
     live: bool = True  # whether it is given live state beside windows
     sites_at_once: int = 500  # in one checkpoint: thousands would stop the event loop for too long
@@ -61,7 +62,8 @@ class StageSpec:
     def passes_over(self) -> frozenset[Kind]:
         """What the agent is not given."""
         beside = frozenset() if self.live else frozenset({Kind.LIVE})
-        return (frozenset() if self.context else CONTEXT) | (beside if self.windows else ENERGY_KINDS)
+        before = frozenset() if self.history else frozenset({Kind.HISTORY})
+        return (before if self.context else CONTEXT) | (beside if self.windows else ENERGY_KINDS)
 
 
 @dataclass(slots=True)

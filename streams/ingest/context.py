@@ -1,4 +1,4 @@
-"""Validation of weather, production, feedback and zones: which rows are taken, and why the others are not."""
+"""Validation of weather, production, feedback, zones and history: which rows are taken, and why the others are not."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,6 +8,7 @@ from schemas.advice import MeasureKind
 from schemas.anomaly import AnomalyKind
 from schemas.feedback import FEEDBACK_ROWS, LONGEST_MUTE_MS, OF_ADVICE, FeedbackVerdict
 from schemas.flow import SiteRecord
+from schemas.history import HISTORY_ROWS
 from schemas.production import LONGEST_INTERVAL_S, PRODUCTION_ROWS
 from schemas.reading import TIMESTAMP
 from schemas.rejection import Reason
@@ -20,6 +21,8 @@ from streams.ingest.validate import Bounds, Validated
 
 _ANOMALY_ID = rf"^anomalies/({'|'.join(AnomalyKind)})/[^/]+/[^/]+/\d+$"
 _ADVICE_ID = rf"^advice/({'|'.join(MeasureKind)})/[^/]+/[^/]+/\d+$"
+
+_QUARTER_MS = 900_000
 
 Rule = tuple[pl.Expr, Reason]  # what is broken where it is true
 
@@ -135,6 +138,24 @@ def validate_zones(decoded: Decoded, poll: Poll, sites: pl.DataFrame, bounds: Bo
         *_in_time(bounds, pl.col("ts")),
     )
     return _judged(decoded, poll, sites, rules, tuple(ZONE_ROWS))
+
+
+def validate_history(decoded: Decoded, poll: Poll, sites: pl.DataFrame, bounds: Bounds) -> Validated:
+    """Judge every decoded row of meter.history.v1; parameters as of `validate_weather`."""
+    ts, until, power = pl.col("ts"), pl.col("until"), pl.col("power_kw")
+    ends = pl.col("meter_id").is_null()
+    possible = (
+        (ts % _QUARTER_MS == 0) & (until % _QUARTER_MS == 0) & pl.when(ends).then(ts == until).otherwise(ts < until)
+    )
+    rules = (
+        (pl.any_horizontal(pl.col("site_id", "ts", "until").is_null()), Reason.MISSING_FIELD),
+        (~power.is_finite().fill_null(True), Reason.NOT_FINITE),
+        (pl.col("tenant_id").is_null(), Reason.UNKNOWN_SITE),
+        (~pl.col("meter_id").is_in(pl.col("meters")), Reason.UNKNOWN_METER),
+        (~possible, Reason.OUT_OF_RANGE),
+        *_in_time(bounds, until),
+    )
+    return _judged(decoded, poll, sites, rules, tuple(HISTORY_ROWS))
 
 
 def _in_time(bounds: Bounds, end: pl.Expr) -> tuple[Rule, Rule]:

@@ -8,11 +8,19 @@ import polars as pl
 from schemas import topics
 from schemas.feedback import FEEDBACK_FIELD, FEEDBACK_RECORD, FEEDBACK_ROWS
 from schemas.flow import Kind, SiteRecord
+from schemas.history import HISTORY_FIELD, HISTORY_ROWS
 from schemas.production import PRODUCTION_FIELD, PRODUCTION_RECORD, PRODUCTION_ROWS
 from schemas.reading import FIELD, TELEMETRY_ROWS
 from schemas.weather import WEATHER_FIELD, WEATHER_RECORD, WEATHER_ROWS
 from schemas.zone import ZONE_FIELD, ZONE_RECORD, ZONE_ROWS
-from streams.ingest.context import known_sites, validate_feedback, validate_production, validate_weather, validate_zones
+from streams.ingest.context import (
+    known_sites,
+    validate_feedback,
+    validate_history,
+    validate_production,
+    validate_weather,
+    validate_zones,
+)
 from streams.ingest.decode import Decoded
 from streams.ingest.poll import Poll
 from streams.ingest.validate import Bounds, Validated, known_meters, validate
@@ -104,4 +112,5 @@ ZONES = FieldTopic(
     validate_zones,
     RecordTopic(topics.SITE_ZONES, ZONE_RECORD),
 )
-FIELD_TOPICS = (READINGS, WEATHER, PRODUCTION, FEEDBACK, ZONES)
+HISTORY = FieldTopic(topics.METER_HISTORY, Kind.HISTORY, HISTORY_FIELD, HISTORY_ROWS, known_sites, validate_history)
+FIELD_TOPICS = (READINGS, WEATHER, PRODUCTION, FEEDBACK, ZONES, HISTORY)

@@ -79,12 +79,13 @@ def test_what_is_behind_never_exceeds_what_the_broker_holds(committed, begin, he
 def test_every_group_of_a_worker_is_asked_for_what_it_reads():
     asked = readers(Settings(topic_prefix="t."))
 
-    assert [(one.group, one.topic) for one in asked[:7]] == [
+    assert [(one.group, one.topic) for one in asked[:8]] == [
         ("t.wattloop-ingest", "t.meter.readings.v1"),
         ("t.wattloop-ingest-weather", "t.weather.v1"),
         ("t.wattloop-ingest-production", "t.production.v1"),
         ("t.wattloop-ingest-feedback", "t.anomaly.feedback.v1"),
         ("t.wattloop-ingest-zones", "t.zone.readings.v1"),
+        ("t.wattloop-ingest-history", "t.meter.history.v1"),
         ("t.wattloop", "t.telemetry.v1"),
         ("t.wattloop", "t.energy.v1"),
     ]

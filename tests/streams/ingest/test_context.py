@@ -13,7 +13,7 @@ from schemas.registry import Equipment, Shift, Zone
 from schemas.rejection import Reason
 from streams.ingest.context import known_sites
 from streams.ingest.decode import decode
-from streams.ingest.field import FEEDBACK, PRODUCTION, WEATHER, ZONES, FieldTopic
+from streams.ingest.field import FEEDBACK, HISTORY, PRODUCTION, WEATHER, ZONES, FieldTopic
 from streams.ingest.poll import Poll, RawMessage
 from streams.ingest.records import records_of
 from streams.ingest.validate import Bounds, Validated
@@ -213,6 +213,43 @@ def test_feedback_that_cannot_be_is_refused_with_its_reason(row: Row, reason: Re
 
     assert found.accepted.is_empty()
     assert found.refused["reason"].to_list() == [reason.value]
+
+
+QUARTER = NOON // 900_000 * 900_000
+
+
+def some_history(**changed: object) -> Row:
+    return {
+        "site_id": "mill",
+        "meter_id": "main",
+        "ts": QUARTER,
+        "power_kw": 12.5,
+        "until": QUARTER + 900_000,
+    } | changed
+
+
+def test_quarter_hours_of_before_and_their_end_are_taken() -> None:
+    end = some_history(meter_id=None, ts=QUARTER + 900_000, power_kw=None)
+    taken = judged(HISTORY, some_history(), some_history(power_kw=None), end).accepted
+
+    assert taken["power_kw"].to_list() == [12.5, None, None]
+    assert taken["meter_id"].to_list() == ["main", "main", None]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (some_history(until=None), Reason.MISSING_FIELD),
+        (some_history(site_id="nowhere"), Reason.UNKNOWN_SITE),
+        (some_history(meter_id="nobody"), Reason.UNKNOWN_METER),
+        (some_history(ts=QUARTER + 1), Reason.OUT_OF_RANGE),
+        (some_history(ts=QUARTER + 900_000), Reason.OUT_OF_RANGE),
+        (some_history(meter_id=None), Reason.OUT_OF_RANGE),
+        (some_history(until=ARRIVED // 900_000 * 900_000 + 900_000), Reason.FUTURE_TIMESTAMP),
+    ],
+)
+def test_history_that_cannot_be_is_refused_with_its_reason(row: Row, reason: Reason) -> None:
+    assert judged(HISTORY, row).refused["reason"].to_list() == [reason.value]
 
 
 def some_zone(**changed: object) -> Row:
