@@ -8,7 +8,7 @@ State    per site: record, production of two days, what its days were like, what
          its newest days, open anomalies
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -59,23 +59,23 @@ class Anomalies:
         self._quarters = Quarters()
         self._classes: dict[tuple[str, int], DayClass] = {}  # of the newest local days
         self._changed: set[str] = set()
+        self._takers: Mapping[Kind, Callable[[pl.DataFrame], Outcome]] = {
+            Kind.WINDOWS: self._take,
+            Kind.PRODUCTION: self._make,
+            Kind.FEEDBACK: self._hear,
+            Kind.WEATHER: self._warm,
+            Kind.HISTORY: self._learn,
+        }
 
     def step(self, message: Message) -> Outcome:
         """Take windows, production, feedback, a site record or a tick."""
-        if message.kind is Kind.WINDOWS and message.rows is not None:
-            return self._take(message.rows)
         if message.kind is Kind.SITE and message.record is not None:
             return self._configure(message.record)
-        if message.kind is Kind.PRODUCTION and message.rows is not None:
-            return self._make(message.rows)
-        if message.kind is Kind.FEEDBACK and message.rows is not None:
-            return self._hear(message.rows)
-        if message.kind is Kind.WEATHER and message.rows is not None:
-            return self._warm(message.rows)
-        if message.kind is Kind.HISTORY and message.rows is not None:
-            return self._learn(message.rows)
         if message.kind in (Kind.TICK, Kind.LIVE, Kind.ZONES):
             return NOTHING
+        taken = self._takers.get(message.kind)
+        if taken is not None and message.rows is not None:
+            return taken(message.rows)
         raise ValueError(f"anomalies takes windows, live state, context, site records and ticks, not {message.kind}")
 
     def changed(self) -> Iterable[str]:
