@@ -1,11 +1,13 @@
-"""Savings: records to rows."""
+"""Savings: records to rows, and what is asked of them."""
 
 from collections.abc import Sequence
 
 import polars as pl
+from clickhouse_connect.driver.client import Client
 
 from schemas.saving import SAVING_RECORD
 from schemas.topics import SAVINGS
+from sinks.clickhouse.errors import unavailable_is_named
 from sinks.clickhouse.origins import OFFSET
 from sinks.clickhouse.records import Record, Source
 from sinks.clickhouse.rows import TableSpec, flat_rows
@@ -33,3 +35,25 @@ def saving_rows(source: Source, records: Sequence[Record]) -> pl.DataFrame:
 
 
 SAVINGS_TABLE = TableSpec(SAVINGS.name, "savings", "ts", (*SAVING_RECORD, OFFSET), saving_rows)
+
+_NEWEST = """
+SELECT *
+FROM v_savings
+WHERE tenant_id = {tenant:String} AND site_id = {site:String}
+ORDER BY zone_id NULLS FIRST
+"""
+
+
+def newest(client: Client, tenant: str, site: str) -> pl.DataFrame:
+    """Return what is known now of a site, and then of its zones.
+
+    Parameters
+    ----------
+    client
+        A migrated database.
+    tenant, site
+        Whose.
+    """
+    with unavailable_is_named("reading savings"):
+        found = client.query(_NEWEST, parameters={"tenant": tenant, "site": site})
+    return pl.DataFrame(found.result_rows, schema=list(found.column_names), orient="row", infer_schema_length=None)

@@ -28,6 +28,7 @@ from streams.cli import (
     report,
     restate,
     run,
+    savings,
     topics,
     worker,
 )
@@ -57,6 +58,7 @@ COMMANDS: tuple[click.Command, ...] = (
     config.command,
     hvac_gateway.command,
     hvac_override.command,
+    savings.command,
 )
 
 

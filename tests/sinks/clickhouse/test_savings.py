@@ -7,7 +7,7 @@ import pytest
 from bench.savings import a_site, an_agent, messages
 from schemas.saving import SAVING_RECORD
 from sinks.clickhouse.records import Record
-from sinks.clickhouse.savings import SAVINGS_TABLE
+from sinks.clickhouse.savings import SAVINGS_TABLE, newest
 from tests.agents.savings.test_step import FIRST, days_of, said
 from tests.sinks.clickhouse.builders import rows_of
 from tests.sinks.clickhouse.test_views import store
@@ -40,6 +40,8 @@ def test_what_the_agent_says_is_a_row_and_the_view_has_the_newest_of_site_and_zo
     columns = [name for name in SAVING_RECORD if name not in {"ts", "from_day", "to_day"}]
     found = rows_of(client, f"SELECT {', '.join(columns)} FROM v_savings ORDER BY zone_id NULLS FIRST")
     assert found == [tuple(row[name] for name in columns) for row in rows[-2:]]
+    assert newest(client, "bench", "mill")["zone_id"].to_list() == [None, "office"]
+    assert newest(client, "other", "mill").is_empty()
     assert rows_of(client, "SELECT toString(from_day), toString(to_day) FROM v_savings LIMIT 1") == [
         ("2026-02-02", "2026-02-04")
     ]
