@@ -107,7 +107,7 @@ def _sentences(name: str, found: Verdict) -> tuple[str, str]:
             f"{name}：节能 {share:.1%}（区间 {low:.1%} 至 {high:.1%}），共 {kwh:,.0f} kWh，依据{how_zh}。",
         )
     more = found.more_days
-    until = "not shown yet" if more is None else f"not shown yet: {more} more days"
+    until = "not shown yet" if more is None else f"not shown yet: {more} more {'day' if more == 1 else 'days'}"
     until_zh = "节能量尚未证实" if more is None else f"节能量尚未证实：还需 {more} 天"
     why, why_zh = (words[found.reason].format(**numbers) for words in (_WHY_EN, _WHY_ZH))
     return f"{name}: {until} ({why}).", f"{name}：{until_zh}（{why_zh}）。"
