@@ -13,7 +13,7 @@ def a_meter(meter_id: str = "main", kind: MeterKind = MeterKind.GRID, parent: st
     return Meter(id=meter_id, kind=kind, parent=parent)
 
 
-def a_site(*meters: Meter, tariff: Tariff | None = None) -> Site:
+def a_site(*meters: Meter, tariff: Tariff | None = None, **given: object) -> Site:
     return Site(
         id="mill",
         tenant="demo",
@@ -22,6 +22,7 @@ def a_site(*meters: Meter, tariff: Tariff | None = None) -> Site:
         time_zone="Asia/Shanghai",
         tariff=tariff or Tariff(plan="cn-zj-large-industry"),
         meters=meters or (a_meter(),),
+        **given,
     )
 
 
@@ -141,3 +142,21 @@ def _ends(name: str, parents: dict[str, str | None]) -> bool:
     for _ in range(len(parents) + 1):
         above = parents[above] if above is not None else None
     return above is None
+
+
+def test_an_experiment_is_optional_and_says_when_it_begins():
+    site = a_site(experiment={"starts_on": "2026-08-03", "block_days": 2}, measure_started_on="2026-01-15")
+
+    assert a_site().experiment is a_site().measure_started_on is None
+    assert site.experiment is not None
+    assert (site.experiment.starts_on, site.experiment.block_days) == (date(2026, 8, 3), 2)
+    assert Site.model_validate_json(site.model_dump_json()) == site
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"starts_on": "soon"}, {"starts_on": "2026-08-03", "block_days": 0}, {"starts_on": "2026-08-03", "hours": 6}],
+)
+def test_an_experiment_that_makes_no_sense_is_refused(wrong: dict[str, object]):
+    with pytest.raises(ValidationError):
+        a_site(experiment=wrong)

@@ -20,7 +20,9 @@ def test_a_command_that_needs_a_broker_says_so_along_with_everything_else(words)
     assert "WATTLOOP_TOPIC_PREFIX" in refused.stderr
 
 
-@pytest.mark.parametrize("words", [("topics",), ("topics", "plan"), ("topics", "apply"), ("lag",), ("doctor",)])
+@pytest.mark.parametrize(
+    "words", [("topics",), ("topics", "plan"), ("topics", "apply"), ("lag",), ("doctor",), ("savings",)]
+)
 def test_every_command_explains_itself_with_an_example(words):
     explained = run(*words, "--help")
 
