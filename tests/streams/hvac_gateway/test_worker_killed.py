@@ -92,6 +92,7 @@ def test_a_worker_killed_in_the_middle_of_a_lease_leaves_the_plant_its_own_sched
 ):
     agent, building = an_agent(), Building.new(START)
     obeying(agent, building, 15 * DAY)
+    building.holds.clear()
     learnt = agent.snapshot(["sim-building"])
 
     async def story() -> None:
@@ -100,13 +101,13 @@ def test_a_worker_killed_in_the_middle_of_a_lease_leaves_the_plant_its_own_sched
             world.gateway = Gateway(world.plant, journal, lambda: world.now)
             world.gateway.zones = lambda _site, _zone: a_zone()
             lane, checkpoint = a_worker({}, learnt), dict[str, bytes]()
-            while not world.held:
+            while not world.gateway.leases:
                 checkpoint |= dict(lane.checkpoint())
                 await world.go_on()
                 await world.run(lane)
             # Killed: what it said since its last checkpoint is said, and not in any snapshot.
             told = [one.command_id for one in world.sent]
-            assert world.gateway.leases
+            assert world.held
             begun = world.applied()
 
             for _ in range(4):
