@@ -22,7 +22,7 @@ from agents.comfort.reading import Reading, Sensors, reading_of
 from agents.comfort.recovery import Recovery
 from agents.comfort.regression import Regressions
 from agents.comfort.settings import Flags, Floats, Site, site_of
-from agents.comfort.slack import Slack
+from agents.comfort.slack import ALLOWED_K, Slack
 from agents.comfort.snapshot import from_bytes, to_bytes
 from agents.comfort.weather import Weather
 from agents.comfort.words import Said
@@ -197,7 +197,9 @@ class Controller:
         room_k = np.stack(
             [np.fmin(narrow_heating_c, high_c - 2) - low_c, high_c - np.fmax(narrow_cooling_c, low_c + 2)]
         )
-        reserve_k = np.minimum(self._slack.reserve_k(), np.nan_to_num(room_k.clip(min=0.0)))
+        reserve_k = self._own.spared(
+            np.minimum(self._slack.reserve_k(), np.nan_to_num(room_k.clip(min=0.0))), is_hard, ALLOWED_K
+        )
         outlook = Outlook(
             air_c,
             low_c + reserve_k[0],
@@ -212,6 +214,7 @@ class Controller:
             self._cooling.hours_per_k(reading.outdoor_c),
             drifts[0],
             drifts[1],
+            self._own.is_wider & ~is_hard,
         )
         rests = np.isin(site.zones, list(compared))
         falls_back = rests | ~trusted | ~known | beyond.any(axis=0)

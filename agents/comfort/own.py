@@ -12,6 +12,7 @@ _NEVER_WITHIN_S = 3 * 86_400.0
 _WIDER_K = 0.5
 _DEEPER_K = 1.0
 _SAFE_GAP_K = 2.0
+_SPARE_K = 0.8
 
 
 class Own:
@@ -95,6 +96,34 @@ class Own:
         low_c, high_c = self.band()
         return np.asarray((low_c >= self.narrow_c[1] - _SAME_K) & (high_c <= self.narrow_c[0] + _SAME_K))
 
+    @property
+    def is_wider(self) -> Flags:
+        """Where less is asked for than the building's own band by enough to spare its peak; shape (2, zones).
+
+        Cooling and heating. What recovers to a kelvin less takes less power at its end than its own schedule does.
+        """
+        low_c, high_c = self.band()
+        return np.asarray(np.stack([high_c - self.narrow_c[0], self.narrow_c[1] - low_c]) >= _SPARE_K)
+
+    def spared(self, reserve_k: Floats, is_hard: Flags, allowed_k: float) -> Floats:
+        """Return how far inside its band a zone is held, less than nothing where the band may be left.
+
+        In the hardest weather a building that is asked for its own band makes its peaks, and nothing may drift before
+        people leave: what is allowed on average is spent on the peak, as far as the zone stays within 20 to 26 °C.
+
+        Parameters
+        ----------
+        reserve_k
+            What it would be otherwise; heating and cooling; shape (2, zones). [K]
+        is_hard
+            Whether it is hot, and whether it is cold; shape (2, 1).
+        allowed_k
+            Mean excess that is allowed. [K]
+        """
+        low_c, high_c = self.band()
+        room_k = np.stack([low_c - SAFE_BAND_C[0], SAFE_BAND_C[1] - high_c]).clip(0.0, allowed_k)
+        return np.where(is_hard[::-1] & self.is_asked & (reserve_k <= 0), -room_k, reserve_k)
+
     def people(self, occupied: Floats, low_c: Floats, high_c: Floats) -> tuple[Floats, Flags]:
         """Return for whom the band is to be kept, and where the building has ended it for those who stay.
 
@@ -140,7 +169,7 @@ class Own:
         low_c, high_c = self.band()
         in_band = np.stack([np.fmax(own[0], high_c), np.fmin(own[1], low_c)])
         near = np.where(is_hard, in_band, sign * np.minimum(sign * near, sign * furthest))
-        cooling, heating = np.where(tail, own, np.where(used_soon, near, furthest))
+        cooling, heating = np.where(tail, own, np.where(used_soon & (~self.is_wider | is_hard), near, furthest))
         return heating, cooling
 
     @staticmethod

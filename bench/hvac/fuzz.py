@@ -25,6 +25,7 @@ _ABSURD: tuple[object, ...] = (
 _TINY_K = 1e-6
 _BY_ZONE = (
     "zone_temp_c", "zone_rh", "zone_occupied", "cooling_c", "heating_c", "baseline_cooling_c", "baseline_heating_c",
+    "zone_power_w",
 )  # fmt: skip
 _OF_SITE = ("outdoor_c", "outdoor_rh", "solar_w_m2", "power_w", "price", "carbon")
 
@@ -64,6 +65,7 @@ class Stream:
         self._air_c = {zone: chance.uniform(10, 32) for zone in self.zones}
         drawn_rate = chance.choice((0.0, 0.01, 0.05, 0.2, 0.5))
         self._rate = drawn_rate if rate is None else rate
+        self._told_ahead = chance.choice((1, 32))
         self._stuck: set[str] = set()
         self._silent: set[str] = set()
 
@@ -103,6 +105,10 @@ class Stream:
             "baseline_cooling_c": dict.fromkeys(self.zones, own[1]),
             "outdoor_c": 12.0 + 8 * math.sin(self._at.hour / 24 * math.tau),
             "power_w": 4000.0,
+            "zone_power_w": {zone: 1000.0 + 500.0 * abs(self._air_c[zone] - 22.0) for zone in self.zones},
+            # Dear in some hours; by some it is told as a number, by some for the coming hours.
+            "price": [0.4 if (self._at.hour + ahead // 4) % 6 < 3 else 1.2 for ahead in range(self._told_ahead)],
+            "carbon": 0.6,
         }
         if setpoints is not None:
             observation |= {name: dict(values) for name, values in setpoints.items()}

@@ -22,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--zones", type=int, default=10_000)
     parser.add_argument("--days", type=int, default=1, help="that are measured, after eight days of learning")
+    parser.add_argument("--prices", action="store_true", help="energy gets dear twice a day")
     arguments = parser.parse_args()
     zones = [f"zone-{index}" for index in range(arguments.zones)]
     chance = np.random.default_rng(0)
@@ -44,6 +45,11 @@ def main() -> None:
             "baseline_heating_c": dict.fromkeys(zones, own[0]),
             "baseline_cooling_c": dict.fromkeys(zones, own[1]),
         }
+        if arguments.prices:
+            hours = (of_day / 4 + np.arange(32) / 4) % 24
+            observation["price"] = np.where(
+                (hours >= 9) & (hours < 12) | (hours >= 15) & (hours < 18), 1.2, 0.4
+            ).tolist()
         before = time.process_time()
         answer = controller.act(began + timedelta(seconds=step * STEP_S), observation)
         took_s.append(time.process_time() - before)
