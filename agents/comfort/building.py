@@ -21,7 +21,7 @@ from schemas.setpoint import DEFAULT_PRIORITY, command_id
 from schemas.zone import ZONE_MEASURES
 
 STEP_S = 900
-MODEL_VERSION = "comfort/1"
+MODEL_VERSION = "comfort/2"
 # A command holds for three steps, so that one that is lost or late changes nothing, and is renewed after two.
 LEASE_S = 3 * STEP_S
 _RENEWED_S = LEASE_S - 2 * STEP_S
