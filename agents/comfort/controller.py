@@ -233,10 +233,8 @@ class Controller:
             ],
             best.plan,
         )
-        cooling_c = np.where(falls_back, own_cooling_c, best.cooling_c)
-        heating_c = np.where(falls_back, own_heating_c, best.heating_c)
-        cooling_c = np.where(overridden, self._attention.set_c[0], cooling_c)
-        heating_c = np.where(overridden, self._attention.set_c[1], heating_c)
+        planned_c = np.where(falls_back, [own_cooling_c, own_heating_c], [best.cooling_c, best.heating_c])
+        cooling_c, heating_c = np.where(overridden, self._attention.set_c, planned_c)
         recovering = ((air_c < heating_c) | (air_c > cooling_c)) & trusted & ~overridden & (reading.occupied > 0)
         stepping = falls_back & self._own.was_at(guard.cooling_c, guard.heating_c)
         admitted = guard.admit(

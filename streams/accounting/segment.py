@@ -74,8 +74,8 @@ class Tally:
         start = next(rows[name] for name in _STARTS if name in rows.columns).to_physical().to_numpy()
         first, last = int(start.min()), int(start.max())
         self.sent_rows += rows.height
-        self.sent_import_kwh += rows[ENERGY].sum()
-        self.sent_export_kwh += rows["export_kwh"].sum() if "export_kwh" in rows.columns else 0.0
+        self.sent_import_kwh += float(rows[ENERGY].sum())
+        self.sent_export_kwh += float(rows["export_kwh"].sum()) if "export_kwh" in rows.columns else 0.0
         self.sent_from = first if self.sent_from is None else min(self.sent_from, first)
         self.sent_until = last if self.sent_until is None else max(self.sent_until, last)
 
