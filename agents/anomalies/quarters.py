@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from agents.pricing.by_name import ByName
+from schemas.reading import TIMESTAMP
 from schemas.window import Quality
 
 QUARTER_MIN = 15
@@ -82,7 +83,7 @@ class Quarters:
         is_measured = (first["quality"] == Quality.MEASURED.value) & first["import_kwh"].is_not_null()
         measured = is_measured.to_numpy()
         energy_kwh = np.where(measured, first["import_kwh"].fill_null(0.0).to_numpy(), 0.0)
-        quarters = first["window_start"].to_physical().to_numpy() // (60_000 * QUARTER_MIN)
+        quarters = first["window_start"].cast(TIMESTAMP).to_physical().to_numpy() // (60_000 * QUARTER_MIN)
         for quarter in np.unique(quarters).tolist():
             at = quarters == quarter
             here = rows[at]

@@ -23,6 +23,7 @@ from agents.pricing.editions import EditionPricing
 from agents.pricing.pricing import Reference
 from schemas.bill import DEMAND_LIVE_RECORD, DEMAND_RECORD, DEMAND_WINDOW_MIN, DEMAND_WINDOW_S, LEDGER_RECORD
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
+from schemas.reading import TIMESTAMP
 from schemas.reference.charges import Charges
 from schemas.registry import MeterKind
 from schemas.topics import DEMAND, DEMAND_LIVE, LEDGER
@@ -182,8 +183,9 @@ class Billing:
         if not is_grid.any():
             return NOTHING
         grid = rows.filter(is_grid)
-        columns = (grid[name] for name in ("site_id", "meter_id", "ts", "power_kw", "open_import_kwh"))
-        for site, meter, ts, power_kw, open_kwh in zip(*(each.to_physical() for each in columns), strict=True):
+        ts = grid["ts"].cast(TIMESTAMP).to_physical()
+        columns = (grid["site_id"], grid["meter_id"], ts, grid["power_kw"], grid["open_import_kwh"])
+        for site, meter, ts, power_kw, open_kwh in zip(*columns, strict=True):
             if self._minutes.row(site, meter) is None:
                 continue
             live = self._bills[site].live

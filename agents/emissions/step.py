@@ -17,6 +17,7 @@ from agents.pricing.editions import EditionPricing
 from agents.pricing.pricing import Reference
 from schemas.emission import EMISSION_RECORD, LIVE_RECORD
 from schemas.flow import NOTHING, Kind, Message, Outcome, Output, SiteRecord
+from schemas.reading import TIMESTAMP
 from schemas.registry import MeterKind
 from schemas.topics import EMISSIONS, SITE_LIVE
 from schemas.window import WINDOW_MS, WINDOW_S
@@ -131,8 +132,9 @@ class Emissions:
         if not is_grid.any():
             return NOTHING
         grid = rows.filter(is_grid)
-        columns = (grid[name] for name in ("site_id", "meter_id", "ts", "power_kw", "open_import_kwh"))
-        for site, meter, ts, newest_kw, open_kwh in zip(*(each.to_physical() for each in columns), strict=True):
+        ts = grid["ts"].cast(TIMESTAMP).to_physical()
+        columns = (grid["site_id"], grid["meter_id"], ts, grid["power_kw"], grid["open_import_kwh"])
+        for site, meter, ts, newest_kw, open_kwh in zip(*columns, strict=True):
             live = self._states[site].live
             # A window that closed by waiting says nothing new about power.
             power_kw = live[meter].power_kw if newest_kw is None and meter in live else newest_kw

@@ -29,6 +29,7 @@ from agents.metering.shelves import POINT
 from agents.metering.state import Head, SiteState
 from schemas.correction import CorrectionKind
 from schemas.flow import CONTEXT, NOTHING, Kind, Message, Outcome, Output, SiteRecord
+from schemas.reading import TIMESTAMP
 from schemas.rejection import Reason
 from schemas.topics import CORRECTIONS, ENERGY
 
@@ -355,7 +356,7 @@ def _as_points(rows: pl.DataFrame, config: Rows, arrived_at: int) -> Rows:
     """
     points = np.empty(rows.height, POINT)
     multiplier = config["multiplier"]
-    points["ts"] = rows["ts"].to_physical().to_numpy()
+    points["ts"] = rows["ts"].cast(TIMESTAMP).to_physical().to_numpy()
     for measure in MEASURES:
         # A batch of an older release does not have every measure.
         points[measure] = rows[measure].to_numpy() * multiplier if measure in rows.columns else np.nan
