@@ -59,7 +59,9 @@ class Metrics:
             ["table"],
         )
         self.sink_held_bytes = Gauge(
-            "wattloop_sink_held_bytes", "Bytes of messages that were read and are not yet stored.", ["store"]
+            "wattloop_sink_held_bytes",
+            "Bytes of what was read and is not yet stored: rows of the history in memory, messages of the archive.",
+            ["store"],
         )
         self.accounted_rows_total = Counter(
             "wattloop_accounted_rows_total",
