@@ -102,7 +102,7 @@ def test_usual_days_tell_of_nothing():
 
 @pytest.fixture(scope="module")
 def a_slow_drift() -> Rows:
-    return told(learnt(a_works()), days_of(a_works(), TODAY, 110, times(ramp, "racks")))
+    return told(learnt(a_works()), days_of(a_works(), TODAY, 60, times(ramp, "racks")))
 
 
 def test_slow_drift_is_told_before_a_fifth_is_reached_and_no_day_of_it_is_a_surge(a_slow_drift: Rows):

@@ -1,6 +1,7 @@
 """A restart at any place neither reopens nor loses an anomaly, and changes no figure."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from agents.anomalies.site import SiteWatch
 from agents.anomalies.state import from_bytes, to_bytes
 from agents.anomalies.step import Anomalies
 from schemas.flow import Message
+from schemas.topics import ANOMALY_LEARNING
 
 TODAY = MONDAY + timedelta(LEARNT)
 
@@ -97,3 +99,18 @@ def test_a_meter_that_leaves_the_registry_is_forgotten_and_learnt_anew_when_it_r
 def test_data_before_the_record_of_its_site_is_a_bug():
     with pytest.raises(ValueError, match="no site record came before the data of mill"):
         told(Anomalies(REFERENCE), days_of(a_works(), TODAY, 1, usual_kw))
+
+
+def test_what_a_release_before_whole_days_left_behind_is_taken_up():
+    kept = Path(__file__).with_name("layout_1.bin").read_bytes()  # of `learnt(a_works(), days=45)`
+    agent = Anomalies(REFERENCE)
+    agent.restore({"mill": kept})
+    later = MONDAY + timedelta(45)
+    expected = told(learnt(a_works(), days=45), days_of(a_works(), later, 10, usual_kw), ANOMALY_LEARNING)
+    found = told(agent, days_of(a_works(), later, 10, usual_kw), ANOMALY_LEARNING)
+
+    def of(records: list[dict[str, object]], kind: str) -> list[dict[str, object]]:
+        return [one for one in records if one["kind"] == kind]
+
+    assert of(found, "standby_creep") == of(expected, "standby_creep") != []
+    assert [one["learnt_days"] for one in of(found, "day_surge") if one["meter_id"] == "press"] == list(range(1, 11))
