@@ -56,6 +56,7 @@ class SiteAdvice:
     past: "SiteAdvice | None" = None  # the history as far as it has come, until it is complete
     until: int = 0  # of a past: where its history ends [ms UTC]
     packed_record: bytes = field(default=b"", compare=False, repr=False)
+    packed_turn: tuple[bytes, bytes] | None = field(default=None, compare=False, repr=False)
 
     @property
     def site(self) -> Site:
@@ -64,7 +65,7 @@ class SiteAdvice:
 
     def configure(self, record: SiteRecord) -> None:
         """Take over a newer record; what is known of meters that are gone goes with them."""
-        self.record, self.packed_record = record, b""
+        self.record, self.packed_record, self.packed_turn = record, b"", None
         known = {meter.id: meter for meter in record.site.meters}
         self.load.keep(known)
         if self.past is not None:
@@ -91,6 +92,7 @@ class SiteAdvice:
     def look(self, pricing: EditionPricing, charges: Charges) -> Iterator[dict[str, object]]:
         """Fold what has passed and yield the records that follow."""
         today, load = self.today(), self.load
+        self.packed_turn = None
         first = load.folded or min(load.running)
         if today - first > KEPT_DAYS:
             _forget_days(load)

@@ -23,33 +23,24 @@ Numbers = NDArray[Any]
 
 
 def to_bytes(state: SiteAdvice) -> bytes:
-    """Pack a site. A meter's days change once a day and its site every minute: they are kept as they were packed."""
+    """Pack a site. It changes every minute, and most of it once a day: that is kept as it was packed."""
     if not state.packed_record:
         state.packed_record = zlib.compress(state.record.to_json(), _FASTEST)
     load = state.load
     meters = dict(sorted(load.meters.items()))
-    head = {
+    head: dict[str, object] = {
         "newest": load.newest,
-        "folded": load.folded,
-        "works": load.works,
-        "outdoor_c": _known(load.outdoor_c),
-        "peaks_kw": _known(load.peaks_kw),
-        "reactive": load.reactive,
         "running": {
             name: {day: _sparse(known) for day, known in meter.running.items()} for name, meter in meters.items()
         },
         "days": {day: _day(known) for day, known in load.running.items()},
-        "months": [[*month, _month(known)] for month, known in load.months.items()],
-        "measures": [asdict(one) for one in state.measures],
         "cooling_set_c": state.cooling_set_c,
         "answers": state.answers,
         "past": None if state.past is None else state.past.until,
     }
-    parts = [
-        state.packed_record,
-        zlib.compress(json.dumps(head, separators=(",", ":"), sort_keys=True).encode(), _FASTEST),
-    ]
-    parts += [_table(table) for table in (load.price, load.dear, load.made)]
+    if state.packed_turn is None:
+        state.packed_turn = _text(_turn(state)), _table(np.concatenate([load.price, load.dear, load.made]))
+    parts = [state.packed_record, _text(head), *state.packed_turn]
     for meter in meters.values():
         if not meter.packed:
             meter.packed = _table(meter.days)
@@ -66,8 +57,9 @@ def from_bytes(packed: bytes) -> SiteAdvice:
         (length,) = _LENGTH.unpack_from(packed, place)
         place += _LENGTH.size + length
         parts.append(packed[place - length : place])
-    record, text, price, dear, made, *meters = parts
-    head = json.loads(zlib.decompress(text))
+    record, text, turn, tables, *meters = parts
+    head = json.loads(zlib.decompress(text)) | json.loads(zlib.decompress(turn))
+    price, dear, made = np.split(_days(tables), 3)
     past = None
     if head["past"] is not None:
         *meters, packed_past = meters
@@ -83,10 +75,10 @@ def from_bytes(packed: bytes) -> SiteAdvice:
         head["folded"],
         head["newest"],
         head["works"],
-        _days(dear),
-        _days(price),
+        dear,
+        price,
         _or_nan(head["outdoor_c"]),
-        _days(made),
+        made,
         _or_nan(head["peaks_kw"]),
         [(active, reactive) for active, reactive in head["reactive"]],
     )
@@ -99,7 +91,26 @@ def from_bytes(packed: bytes) -> SiteAdvice:
         head["answers"],
         past,
         packed_record=record,
+        packed_turn=(turn, tables),
     )
+
+
+def _turn(state: SiteAdvice) -> dict[str, object]:
+    """Return what changes in a turn of the site, and when people say something."""
+    load = state.load
+    return {
+        "folded": load.folded,
+        "works": load.works,
+        "outdoor_c": _known(load.outdoor_c),
+        "peaks_kw": _known(load.peaks_kw),
+        "reactive": load.reactive,
+        "months": [[*month, _month(known)] for month, known in load.months.items()],
+        "measures": [asdict(one) for one in state.measures],
+    }
+
+
+def _text(found: dict[str, object]) -> bytes:
+    return zlib.compress(json.dumps(found, separators=(",", ":"), sort_keys=True).encode(), _FASTEST)
 
 
 def _table(table: Floats) -> bytes:

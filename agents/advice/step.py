@@ -234,6 +234,7 @@ class Advice:
             ts = int(at.timestamp() * 1000)
             said = [one for one in state.measures if one.advice_id(state.site.id) == row["advice_id"]]
             if said and said[-1].answer(verdict, ts, row["said_by"], row["note"], state.site.zone_info):
+                state.packed_turn = None
                 state.answers.append(said[-1].record(state.site, ts))
                 self._moved.add(state.site.id)
             else:

@@ -45,7 +45,7 @@ def remember(state: SiteAdvice, until: int, meter: str, place: tuple[int, int, i
 
 def take_over(state: SiteAdvice, pricing: EditionPricing) -> None:
     """Put the days of the history in front of those that were lived through."""
-    past, state.past = state.past, None
+    past, state.past, state.packed_turn = state.past, None, None
     if past is None or not past.load.running:
         return
     now, before = state.load, past.load
