@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
+from agents.savings.switchback import every_look
+
 Floats = npt.NDArray[np.float64]
 
 DAY_KINDS = 8  # Monday is 0; 7 is a public holiday
@@ -29,6 +31,7 @@ _SHAPE, _RATE = 1.0, 0.01  # of the precision of the noise, in the same units
 WARM_DAYS = 14  # before that a model says that it learns
 _ACCEPTABLE = 0.5  # fractional uncertainty at 68 % confidence (Guideline 14)
 FORESIGHT_DAYS = 730
+_SO_MANY = 1e9  # degrees of freedom that make Student's distribution the normal one
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,9 @@ class Baseline:
             self.days, float(np.sqrt(squares / freedom) / mean), float(bias / freedom / mean), self._autocorrelation()
         )
 
-    def saving(self, days: Days, energy_kwh: Floats, confidence: float = 0.95) -> Saving:
+    def saving(
+        self, days: Days, energy_kwh: Floats, confidence: float = 0.95, *, looked_at_daily: bool = False
+    ) -> Saving:
         """Compare what was used with what would have been.
 
         Parameters
@@ -219,6 +224,9 @@ class Baseline:
             The days with the measure, none of which was learnt.
         confidence
             Of the interval.
+        looked_at_daily
+            Whether the interval is to hold at the end of every day at once: wider, and what may be published on the
+            first day it excludes zero.
 
         Raises
         ------
@@ -235,6 +243,9 @@ class Baseline:
         saved_kwh = expected_kwh - float(energy_kwh[known].sum())
         of_days, of_model = self._variances_of_sum(days)
         quantile = _t(self._freedom(), confidence)
+        if looked_at_daily:
+            looks = float(every_look(np.array([float(len(days))]), 1 - confidence)[0])
+            quantile *= looks / _t(_SO_MANY, confidence)
         reach_kwh = quantile * float(np.sqrt(of_days + of_model)) * self.unit_kwh
         share = saved_kwh / expected_kwh
         uncertainty = fractional_uncertainty(fit, len(days), share)

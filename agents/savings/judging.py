@@ -216,7 +216,7 @@ def by_baseline(days: ClosedDays, kinds: Whole, scope: int, first_day: int, befo
         left = WARM_DAYS - int(np.count_nonzero(since))
         return replace(verdict, reason="too_few_days_since", more_days=left, measured_days=WARM_DAYS - left)
     after = days.conditions(seen, since)
-    found = model.saving(after, kwh[since])
+    found = model.saving(after, kwh[since], looked_at_daily=True)
     expected_kwh = found.saved_kwh / found.share if found.share else float(kwh[since].sum())
     verdict = replace(
         verdict,

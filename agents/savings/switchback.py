@@ -118,16 +118,27 @@ def _share_and_errors(used: Floats, due: Floats, on: npt.NDArray[np.bool_]) -> t
     return share, np.asarray(errors / without.mean())
 
 
-def _reach(pairs: Floats, spread: float, alpha: float) -> Floats:
-    """Return half of the interval that holds for every number of pairs at once; shape of `pairs`."""
-    # The mixture that is narrowest at the chosen number (Waudby-Smith et al., appendix B.2), and a factor for a spread
-    # that is itself estimated from few pairs: Student's quantile over the normal one.
+def every_look(counts: Floats, alpha: float) -> Floats:
+    """Return how many standard errors an interval reaches that holds at every count at once; shape of `counts`.
+
+    Robbins' normal mixture, narrowest at `_TIGHTEST_AT_PAIRS` (Waudby-Smith et al., appendix B.2).
+
+    Examples
+    --------
+    >>> every_look(np.array([7.0, 30.0, 365.0]), 0.05).round(2).tolist()  # a single look would reach 1.96
+    [3.29, 3.04, 3.27]
+    """
     budget = -2 * np.log(alpha) + np.log(-2 * np.log(alpha) + 1)
     rho2 = budget / _TIGHTEST_AT_PAIRS
-    grown = pairs * rho2 + 1
-    width = np.sqrt(2 * grown / (pairs**2 * rho2) * np.log(np.sqrt(grown) / alpha))
+    grown = counts * rho2 + 1
+    return np.asarray(np.sqrt(2 * grown / (counts * rho2) * np.log(np.sqrt(grown) / alpha)))
+
+
+def _reach(pairs: Floats, spread: float, alpha: float) -> Floats:
+    """Return half of the interval that holds for every number of pairs at once; shape of `pairs`."""
+    # A factor for a spread that is itself estimated from few pairs: Student's quantile over the normal one.
     few = stdtrit(pairs - 1, 1 - alpha / 2) / stdtrit(_SO_MANY, 1 - alpha / 2)
-    return np.asarray(spread * width * few)
+    return np.asarray(spread / np.sqrt(pairs) * every_look(pairs, alpha) * few)
 
 
 def _more_pairs(pairs: int, share: float, spread: float, alpha: float) -> int | None:

@@ -107,3 +107,13 @@ def test_the_fractional_uncertainty_is_that_of_the_guideline():
 def test_too_little_to_compare_is_said():
     with pytest.raises(ValueError, match="a baseline of 0 days and 30 days to compare are too few"):
         Baseline(400).saving(days(30, 1), np.ones(30))
+
+
+def test_who_looks_every_day_is_given_a_wider_interval_around_the_same_saving():
+    model = learnt()
+    for number in (14, 60, 365):
+        after = days(number, 11)
+        once = model.saving(after, energy_of(after, 0.05, 12))
+        daily = model.saving(after, energy_of(after, 0.05, 12), looked_at_daily=True)
+        assert daily.saved_kwh == once.saved_kwh
+        assert 1.5 < (daily.high_kwh - daily.low_kwh) / (once.high_kwh - once.low_kwh) < 1.7
