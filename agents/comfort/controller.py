@@ -214,7 +214,6 @@ class Controller:
             self._cooling.hours_per_k(reading.outdoor_c),
             drifts[0],
             drifts[1],
-            self._own.is_wider & ~is_hard,
         )
         rests = np.isin(site.zones, list(compared))
         falls_back = rests | ~trusted | ~known | beyond.any(axis=0)

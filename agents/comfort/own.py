@@ -12,7 +12,6 @@ _NEVER_WITHIN_S = 3 * 86_400.0
 _WIDER_K = 0.5
 _DEEPER_K = 1.0
 _SAFE_GAP_K = 2.0
-_SPARE_K = 0.8
 
 
 class Own:
@@ -96,15 +95,6 @@ class Own:
         low_c, high_c = self.band()
         return np.asarray((low_c >= self.narrow_c[1] - _SAME_K) & (high_c <= self.narrow_c[0] + _SAME_K))
 
-    @property
-    def is_wider(self) -> Flags:
-        """Where less is asked for than the building's own band by enough to spare its peak; shape (2, zones).
-
-        Cooling and heating. What recovers to a kelvin less takes less power at its end than its own schedule does.
-        """
-        low_c, high_c = self.band()
-        return np.asarray(np.stack([high_c - self.narrow_c[0], self.narrow_c[1] - low_c]) >= _SPARE_K)
-
     def spared(self, reserve_k: Floats, is_hard: Flags, allowed_k: float) -> Floats:
         """Return how far inside its band a zone is held, less than nothing where the band may be left.
 
@@ -169,7 +159,7 @@ class Own:
         low_c, high_c = self.band()
         in_band = np.stack([np.fmax(own[0], high_c), np.fmin(own[1], low_c)])
         near = np.where(is_hard, in_band, sign * np.minimum(sign * near, sign * furthest))
-        cooling, heating = np.where(tail, own, np.where(used_soon & (~self.is_wider | is_hard), near, furthest))
+        cooling, heating = np.where(tail, own, np.where(used_soon, near, furthest))
         return heating, cooling
 
     @staticmethod

@@ -63,9 +63,6 @@ class Outlook:
         How long recovery takes. [h/K]
     heating_slack_h, cooling_slack_h
         How long before people leave a zone may drift; negative: how much earlier it starts. [h]
-    is_wider
-        Where so much less is asked for than the building's own band that recovery need not be gentle; cooling and
-        heating; shape (2, zones).
     """
 
     air_c: Floats
@@ -81,7 +78,6 @@ class Outlook:
     cooling_h_per_k: Floats
     heating_slack_h: Floats
     cooling_slack_h: Floats
-    is_wider: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +118,8 @@ def wish(outlook: Outlook, step_h: float) -> Wish:
     until = np.where(at.nobody_came, len(at.ahead), first(at.ahead))
     remaining = first(~at.ahead)
     until_h = np.where(until < len(at.ahead), until * step_h, np.inf)
-    needed_low = at.low_c - _behind_k(
-        at.heating_h_per_k, at.heating_slack_h, until_h, _gentle_h_per_k(at.low_c - at.air_c, at.is_wider[1])
-    )
-    needed_high = at.high_c + _behind_k(
-        at.cooling_h_per_k, at.cooling_slack_h, until_h, _gentle_h_per_k(at.air_c - at.high_c, at.is_wider[0])
-    )
+    needed_low = at.low_c - _behind_k(at.heating_h_per_k, at.heating_slack_h, until_h, at.low_c - at.air_c)
+    needed_high = at.high_c + _behind_k(at.cooling_h_per_k, at.cooling_slack_h, until_h, at.air_c - at.high_c)
     heating_drift_k = _drift_k(at.low_c - SAFE_BAND_C[0], at.heating_slack_h, remaining, at.ahead[0], step_h)
     cooling_drift_k = _drift_k(SAFE_BAND_C[1] - at.high_c, at.cooling_slack_h, remaining, at.ahead[0], step_h)
     trailing_low = np.maximum(at.empty_low_c, np.minimum(at.air_c - TRAILING_K, at.low_c))
@@ -146,14 +138,10 @@ def wish(outlook: Outlook, step_h: float) -> Wish:
     return Wish(cooling, heating, plan, np.where(here, remaining, until), recovering)
 
 
-def _gentle_h_per_k(to_go_k: Floats, is_wider: Flags) -> Floats:
-    """Return how long each kelvin of recovery is to take at least; the more there are, the longer. [h/K]"""
-    return np.where(is_wider, _GENTLE_H_PER_K[0], np.clip(_GENTLE_H_PER_K2 * to_go_k, *_GENTLE_H_PER_K))
-
-
-def _behind_k(h_per_k: Floats, slack_h: Floats, until_h: Floats, gentle_h_per_k: Floats) -> Floats:
+def _behind_k(h_per_k: Floats, slack_h: Floats, until_h: Floats, to_go_k: Floats) -> Floats:
     """Return how far outside its band a zone may still be, to be within when people come."""
     left_h = np.maximum(until_h - np.maximum(-slack_h, 0.0), 0.0)
+    gentle_h_per_k = np.clip(_GENTLE_H_PER_K2 * to_go_k, *_GENTLE_H_PER_K)
     return np.asarray(left_h / np.fmax(h_per_k, gentle_h_per_k))
 
 
