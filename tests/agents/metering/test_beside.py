@@ -32,7 +32,7 @@ def test_they_are_passed_on_as_they_are_and_change_nothing(
 
 
 def test_nothing_else_is_passed_on() -> None:
-    with pytest.raises(ValueError, match="only weather, production, feedback and zones"):
+    with pytest.raises(ValueError, match="only weather, production, feedback, zones and history"):
         passed_on(site_at(a_site()))
 
 
