@@ -14,7 +14,7 @@ from agents.anomalies.limits import Limit, Rule
 from agents.anomalies.profile import DayClass, Expectation
 
 # In hours at the running level.
-SURGE = Rule(spans=60, least=30, margin=1.05, floor=0.2)
+SURGE = Rule(spans=60, least=30, margin=1.1, floor=0.2)
 _NEW, _HOUR, _BEFORE = 8, 4, 3  # quarter hours that are judged; of an hour; hours before
 SURGE_QUARTERS = _NEW + _BEFORE * _HOUR
 _EXPLAINED = 0.8  # of the excess that was there before; or of what was missing, so that a quiet day hides no surge
