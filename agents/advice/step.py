@@ -57,6 +57,8 @@ class Advice:
             return self._tick()
         if message.kind is Kind.SITE and message.record is not None:
             return self._configure(message.record)
+        if message.kind is Kind.LIVE:
+            return NOTHING
         if rows is None:
             raise ValueError(f"advice takes windows, context, history, site records and ticks, not {message.kind}")
         for name in rows["site_id"].unique(maintain_order=True):

@@ -294,7 +294,7 @@ def slot_of(meter: str, *, is_grid: bool) -> int:
     Examples
     --------
     >>> slot_of("press", is_grid=False), slot_of("main", is_grid=True)
-    (2, 24)
+    (13, 24)
     """
     return _SLOTS if is_grid else crc32(meter.encode()) % _SLOTS
 
