@@ -343,16 +343,27 @@ class Worker:
         deadline = started + self.settings.drain_timeout_s
         await self._until(activities.reached, (ACTIVITIES,), deadline)
         # That of the readings last: without its ticks the ends stand still.
-        for ingest in reversed(self._ingests):
-            await self._until(ingest.reached, (ingest.field.topic,), deadline)
-            await ingest.stop()
-        for stage in self._stages:
-            await self._until(stage.reached, (stage.spec.source,), deadline)
-            await stage.account_for_all()
+        readings, *beside = self._ingests
+        await asyncio.gather(*(self._drain_ingest(ingest, deadline) for ingest in beside))
+        await self._drain_ingest(readings, deadline)
+        for source in dict.fromkeys(stage.spec.source for stage in self._stages):
+            await self._drain_stages([stage for stage in self._stages if stage.spec.source == source], source, deadline)
         await asyncio.gather(self._drain_history(storing, deadline), self._drain_archive(deadline))
         for stage in self._stages:
             await self.thread.run(partial(save, client, stage.spec.name, self._log_id, stage.all_snapshots()))
         log.info("drained", extra={"seconds": round(time.monotonic() - started, 2)})
+
+    async def _drain_ingest(self, ingest: Ingest, deadline: float) -> None:
+        await self._until(ingest.reached, (ingest.field.topic,), deadline)
+        await ingest.stop()
+
+    async def _drain_stages(self, stages: list[Stage], source: Topic, deadline: float) -> None:
+        async def reached(ends: Ends) -> bool:
+            return all([await stage.reached(ends) for stage in stages])
+
+        await self._until(reached, (source,), deadline)
+        for stage in stages:
+            await stage.account_for_all()
 
     async def _drain_history(self, storing: Storing, deadline: float) -> None:
         stored = tuple(BY_NAME[table.topic] for table in STORED)
