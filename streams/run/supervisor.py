@@ -43,7 +43,7 @@ MB = 1_000_000
 DAY_S = 86_400
 WATCH_S = 0.25
 RECYCLE_DRAIN_S = 180.0  # a full broker is much to read, and what is not read is lost with it
-STOP_WITHIN_S = 15.0  # for the last drain: it takes about 3 s, and longer when the machine is busy
+STOP_WITHIN_S = 30.0  # for the last drain: it takes about 3 s, and longer when the machine is busy
 MAX_WORKER_RESTARTS = 3
 # Reading a full broker to its end still adds what follows from the unread part: the rest is left for that.
 RESTART_AT = 0.7
